@@ -17,6 +17,7 @@ from sqlalchemy import (
     select,
 )
 
+from connector.ledger.ahead import is_ahead
 from connector.ledger.records import FoundContact
 from connector.ledger.tables import NOW, metadata, upsert
 
@@ -36,9 +37,11 @@ EXPIRED = 0
 
 
 def expired(destination: str, span: int) -> Select[str, str]:
-    """The entries that were looked up longer ago than `span` milliseconds."""
+    """The entries that were looked up longer ago than `span` milliseconds, or later than now, since
+    the clock was put back."""
     k = contacts.c
-    mine = k.destination == destination, k.looked_up_at <= NOW - span
+    old = or_(k.looked_up_at <= NOW - span, is_ahead(k.looked_up_at, NOW))
+    mine = k.destination == destination, old
     return select(k.destination, k.digest).where(*mine)
 
 

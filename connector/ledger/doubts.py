@@ -17,6 +17,7 @@ from sqlalchemy import (
     update,
 )
 
+from connector.ledger.ahead import is_ahead
 from connector.ledger.counts import count_in_run
 from connector.ledger.leases import Book
 from connector.ledger.mirrored import Marked
@@ -45,6 +46,9 @@ attempt may not be the last one that was made."""
 SEEN = or_(r.seen_at.is_not(None), r.opened_at < RESTORED_AT)
 """Whether a request was, or may have been, seen at the destination: what a ledger from a backup
 remembers of it may be less than was known."""
+ASKED_AHEAD = is_ahead(r.asked_at, NOW)
+"""Requests that were asked about later than now, so before the clock was put back: what was said
+then of when they may be asked about again holds no more."""
 BY_THEMSELVES = or_(a.request.is_(None), exists().where(r.id == a.request, ~ASKABLE))
 """Attempts that are not settled by their request."""
 OF_DOUBTS = (
@@ -86,7 +90,7 @@ class Doubts(Book):
         """The next requests, after the one with the id `after`, that the destination may be asked
         about now: what was said before the run began is asked anew."""
         began = round(run.started_at.timestamp() * 1000)
-        due = or_(r.next_at.is_(None), r.next_at <= NOW, r.asked_at < began)
+        due = or_(r.next_at.is_(None), r.next_at <= NOW, r.asked_at < began, ASKED_AHEAD)
         query = (
             select(
                 r.id,
@@ -113,7 +117,8 @@ class Doubts(Book):
     def next_request_in(self, activation: str) -> timedelta | None:
         """How long until a request may be asked about that may not be yet; None: there is none."""
         still = (r.activation == activation, r.ended_at.is_(None), r.closed_at.is_not(None))
-        (wait,) = self._first(select(func.min(r.next_at) - NOW).where(*still))
+        next_at = case((ASKED_AHEAD, NOW), else_=r.next_at)
+        (wait,) = self._first(select(func.min(next_at) - NOW).where(*still))
         return None if wait is None else timedelta(milliseconds=max(0, wait))
 
     def witness(self, request: Request) -> Witness:

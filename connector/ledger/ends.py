@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from sqlalchemy import Select, and_, delete, exists, or_, select, tuple_
+from sqlalchemy import Select, and_, delete, exists, false, or_, select, tuple_
 
 from connector.basis import dataclass
 from connector.ledger.contacts import contacts, expired, keep
@@ -15,7 +15,7 @@ from connector.ledger.mirrored import IS_TO_BE_SENT, changes
 from connector.ledger.records import FoundContact, Run, milliseconds
 from connector.ledger.tables import runs, turns, watermarks
 from connector.ledger.transaction import repeated, transaction
-from connector.ledger.turns import WAITS, wall
+from connector.ledger.turns import WAITS, count_from_now, from_ahead, wall
 from connector.rules.delivery import State
 from connector.rules.turns import Cap
 
@@ -65,18 +65,23 @@ class Ends(Book):
         """How the activation stands. `span`: for how long contacts of the `destination` are kept;
         `cap`: how often one contact is told something."""
         old = exists(expired(destination, milliseconds(span))).label("old_contacts")
-        over = exists(old_turns(activation, cap)).label("old_turns")
-        rows = self._all(with_passing(activation, old, over))
+        ahead = exists().where(from_ahead(activation, cap)) if cap else false()
+        over = or_(exists(old_turns(activation, cap)), ahead)
+        rows = self._all(with_passing(activation, old, over.label("old_turns")))
         return Rest(passing_of(rows), rows[0].old_contacts, rows[0].old_turns)
 
     @repeated
     def tidy_turns(self, activation: str, cap: Cap | None) -> None:
-        """Remove `old_turns`, in transactions of bounded length."""
+        """Remove `old_turns`, in transactions of bounded length; those that a clock has told which
+        was ahead count from now."""
         mine, removed = old_turns(activation, cap).limit(MOST_REMOVED), MOST_REMOVED
         while removed == MOST_REMOVED:
             with transaction(self._engine) as c:
                 these = tuple_(t.delivery_id, t.attempt).in_(mine)
                 removed = c.execute(delete(turns).where(these)).rowcount
+        if cap:
+            with transaction(self._engine) as c:
+                count_from_now(c, activation, cap)
 
     @repeated
     def keep_contacts(self, run: Run, found: Sequence[FoundContact]) -> None:

@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from connector.basis import dataclass
+from connector.ledger.ahead import AHEAD, is_ahead
 from connector.ledger.json_rows import in_one, json_rows
 from connector.ledger.records import Staged, instant
 from connector.ledger.tables import NOW, attempts, chunks, decisions, deliveries, turns
@@ -79,9 +80,7 @@ OF_MIRRORS = ("about", "source")
 s, t = decisions.c, turns.c
 tried = attempts.alias("tried")
 ANEW = select(func.max(s.at)).where(s.delivery_id == d.id, s.state == State.PENDING)
-AHEAD = 30_000
-"""Milliseconds by which the ledger's clock may be set back, and nothing comes of it."""
-FROM_AHEAD = d.changed_at > NOW + AHEAD
+FROM_AHEAD = is_ahead(d.changed_at, NOW)
 """The row was moved later than now, so before the clock was put back: what was said then of when it
 may be tried again holds no more."""
 IN_VAIN: Any = case(
@@ -141,8 +140,10 @@ class Move:
             values |= {"source": None, "about": case((d.about.is_not(None), entry.about))}
         values |= {"state": self.became.value, "changed_at": bindparam("now")}
         if self.became is State.WAITING:
-            values["waiting_since"] = func.coalesce(
-                d.waiting_since, bindparam("now", type_=BigInteger)
+            now = bindparam("now", type_=BigInteger)
+            # a wait that began later than now began before the clock was put back
+            values["waiting_since"] = case(
+                (d.waiting_since <= now + AHEAD, d.waiting_since), else_=now
             )
         if self.attempt:
             values["attempt"] = d.attempt + self.attempt

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Select, and_, func, or_, select
 
+from connector.ledger.ahead import is_ahead
 from connector.ledger.contacts import contacts
 from connector.ledger.history import Histories
 from connector.ledger.home import Home, home_of
@@ -183,6 +184,7 @@ class Questions(Histories):
                     contacts.c.destination == destination,
                     contacts.c.digest.in_(part),
                     contacts.c.looked_up_at > NOW - milliseconds(span),
+                    ~is_ahead(contacts.c.looked_up_at, NOW),
                 )
                 found.update((row[0], row[1]) for row in c.execute(query))
         return found

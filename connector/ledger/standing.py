@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, select
 
 from connector.basis import dataclass
-from connector.ledger.moving import AHEAD
+from connector.ledger.ahead import AHEAD, is_ahead
 from connector.ledger.records import stored_watermark
 from connector.ledger.tables import (
     NOW,
@@ -103,7 +103,7 @@ def _newest(c: Connection, activations: Sequence[str]) -> list[str]:
     newest = {row.activation: row for row in c.execute(_newest_begun(activations)) if row.run_id}
     r = runs.c
     ahead = select(r.activation, r.run_id, r.finished_at, NOW.label("now"))
-    later = ahead.where(r.activation.in_(activations), r.started_at > NOW + AHEAD)
+    later = ahead.where(r.activation.in_(activations), is_ahead(r.started_at, NOW))
     for row in c.execute(later.order_by(r.started_at, r.run_id)):
         other = newest.get(row.activation)
         if other is None or _ended(other) <= _ended(row):

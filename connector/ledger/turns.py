@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import update as update_
 
+from connector.ledger.ahead import AHEAD
 from connector.ledger.json_rows import in_one, json_rows
 from connector.ledger.records import Closing, Delivery
 from connector.ledger.tables import OPEN, chunks, deliveries, ledgers, turns, upsert
@@ -110,6 +111,23 @@ def bury_turns(c: Connection, orphans: Any) -> None:
         open_ones = exists().where(d.id == t.delivery_id, d.attempt == t.attempt)
         mine = (t.delivery_id.in_(orphans), open_ones, t.cap.is_(None))
         c.execute(update_(turns).where(*mine).values(at=wall()))
+
+
+def from_ahead(activation: str, cap: Cap) -> ColumnElement[bool]:
+    """The condition for sends that count from a time which is a whole `every` away: the clock was
+    ahead then, and was put back. One that is behind for a while is no reason to count them anew."""
+    mine = and_(t.activation == activation, t.cap.is_(None))
+    return and_(mine, t.at > wall() + max(cap.every, AHEAD))
+
+
+def count_from_now(c: Connection, activation: str, cap: Cap) -> None:
+    """Let sends `from_ahead` count from now: they cannot have come later. Whoever of their contacts
+    waits is looked at anew."""
+    ahead = update_(turns).where(from_ahead(activation, cap)).values(at=wall())
+    contacts = set(c.execute(ahead.returning(t.contact)).scalars())
+    for part in chunks(contacts):
+        waits = (t.activation == activation, t.contact.in_(part), t.cap.is_not(None))
+        c.execute(update_(turns).where(*waits).values(at=0))
 
 
 def not_in_line(cap: Cap) -> ColumnElement[bool]:

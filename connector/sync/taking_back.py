@@ -138,7 +138,8 @@ class TakingBack:
     def _is_due(self, row: Marked) -> bool:
         if row.delivery_id in self._done_with:
             return False
-        if row.due_in > NOTHING:
+        # longer than any wait was said when the ledger's clock was ahead: it is judged anew
+        if NOTHING < row.due_in <= 2 * self.flow.settle_after:
             self._wait_for(row.due_in)
             return False
         if row.aim is Aim.REPLACE and not row.asked and not self.flow.may_send(clocks.wall()):

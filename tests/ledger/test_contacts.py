@@ -46,6 +46,20 @@ def cached(ledger, *digests, span=DAY, destination="engage"):
     return ledger.contacts(destination, digests, span)
 
 
+def test_what_was_looked_up_while_the_clock_was_ahead_is_looked_up_again(ledger, engine):
+    """It would be believed for as long as that was."""
+    run = staged(ledger, "r1")
+    opened(ledger, run, "r1", a_contact())
+    execute(engine, "update contacts set looked_up_at = looked_up_at + 20000")
+    assert cached(ledger, "d1")
+    execute(engine, "update contacts set looked_up_at = looked_up_at + 86400000")
+
+    assert not cached(ledger, "d1")
+    assert ledger.rest("reviews", "engage", DAY).contacts
+    ledger.remove_expired_contacts("engage", DAY)
+    assert not select(engine, "select * from contacts")
+
+
 def test_a_contact_is_kept_with_the_attempt_that_it_was_found_for(ledger, reports, engine):
     run = staged(ledger, "r1", "r2")
     before = time.time() * 1000

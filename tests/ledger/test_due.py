@@ -130,6 +130,25 @@ def test_what_rests_since_the_clock_was_ahead_is_due_once_that_is_put_back(ledge
     assert ledger.next_due(REVIEWS, later=True) <= HOUR
 
 
+def test_a_wait_that_began_while_the_clock_was_ahead_begins_once_that_is_put_back(ledger, engine):
+    """It would last longer by as long as that was."""
+    run = staged(ledger, "r1", "r2")
+    for key in ("r1", "r2"):
+        assert ledger.record(run, [waits(due(ledger)[key])]) == [True]
+    began = "update deliveries set due_at = 1, changed_at = 1, waiting_since = waiting_since"
+    execute(engine, f"{began} - 86400000 where row_key = 'r1'")
+    execute(engine, f"{began} + 86400000 where row_key = 'r2'")
+
+    again = due(ledger, State.WAITING)
+    assert ledger.record(run, [waits(again[key]) for key in ("r1", "r2")]) == [True, True]
+
+    execute(engine, "update deliveries set due_at = 1")
+    again = due(ledger, State.WAITING)
+    lasted = [again[key].waited or 0 for key in ("r1", "r2")]
+    assert lasted[0] >= 86_400_000
+    assert 0 <= lasted[1] < 3_600_000
+
+
 def rests(ledger, run, opened, span=HOUR):
     outcome = NotApplied("slow down", 429, span, busy=True)
     assert ledger.record(run, [closing(opened, outcome, span)]) == [True]

@@ -260,6 +260,20 @@ def test_a_request_is_not_asked_for_before_its_time(ledger, engine):
     assert timedelta(0) < wait <= LATER
 
 
+def test_a_request_that_was_asked_for_while_the_clock_was_ahead_is_asked_for_once_that_is_put_back(
+    ledger, engine
+):
+    """Its rows would stand as submitted for as long as that was."""
+    run = staged(ledger, *KEYS)
+    answered_all(ledger, run, Submitted(), *KEYS)
+    assert ledger.asked(run, Asked(asked_about(ledger, run), [], seen=True, next_in=LATER))
+    ahead = "asked_at = asked_at + 86400000, next_at = next_at + 86400000"
+    execute(engine, f"update requests set {ahead}")
+
+    assert asked_about(ledger, run)
+    assert ledger.next_request_in(REVIEWS) == timedelta(0)
+
+
 def test_what_is_absent_goes_again_under_the_same_reference(ledger, engine):
     run = staged(ledger, *KEYS)
     request = answered_all(ledger, run, Unknown("no answer"), *KEYS)

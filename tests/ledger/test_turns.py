@@ -195,6 +195,26 @@ def test_what_is_older_than_the_cap_and_who_waits_no_more_is_removed(ledger, eng
     assert len(select(engine, "select * from turns where cap is not null")) == 0
 
 
+def test_what_was_sent_while_the_clock_was_ahead_counts_from_when_it_is_put_back(ledger, engine):
+    """It would count for as long, and rows of that contact wait. Less than a whole `every` may be a
+    clock that is behind for a while: then nobody is sent to more often."""
+    run = staged(ledger, "r1", "r2", "r3")
+    told(ledger, run, taken(ledger, run, "r1")["r1"], Accepted("i-1", 201))
+    told(ledger, run, taken(ledger, run, "r2")["r2"], Accepted("i-2", 201))
+    waits(ledger, run, "r3", wall() + 31 * CAP.every)
+    execute(engine, f"update turns set at = at + {30 * CAP.every} where delivery_id = 1")
+    execute(engine, "update turns set at = at + 3600000 where delivery_id = 2")
+    (hour,) = select(engine, "select at from turns where delivery_id = 2")
+
+    assert ledger.rest(REVIEWS, "engage", timedelta(days=1), CAP).turns
+    ledger.tidy_turns(REVIEWS, CAP)
+
+    assert not ledger.rest(REVIEWS, "engage", timedelta(days=1), CAP).turns
+    kept = {row.delivery_id: row.at for row in select(engine, "select * from turns")}
+    assert wall() - 60_000 < kept[1] <= wall()
+    assert (kept[2], kept[3]) == (hour.at, 0)
+
+
 def test_who_is_forgotten_has_no_turns(ledger, engine):
     run = staged(ledger, "r1", "r2")
     key = run.footing.known.ledger

@@ -57,6 +57,26 @@ def test_what_a_mirror_left_half_taken_back_is_told_by_the_append_that_it_become
     assert (done.code, done.run["notes"], there(mirror)) == (0, [], {"a": 5})
 
 
+def test_a_deletion_that_rests_since_the_clock_was_ahead_is_asked_for_once_that_is_put_back(
+    mirror: Shop,
+) -> None:
+    """It would rest for as long as that was."""
+    mirror.configure(more="mode: mirror", cursor="", settle_after="10m", timeout="1s")
+    mirror.sandbox.behaviour = behaving(read_back_delay=3600.0)
+    model(mirror, a=1, b=2)
+    mirror.sync()
+    model(mirror, a=1)
+    assert (mirror.sync().run["removed"], deletions(mirror)) == (0, 0)
+    mirror.sandbox.behaviour = behaving()
+    assert (mirror.sync().run["removed"], deletions(mirror)) == (0, 0)
+    with mirror.ledger_connection() as ledger:
+        ledger.execute("update changes set due_at = due_at + 86400000")
+
+    done = mirror.sync()
+
+    assert (done.run["removed"], there(mirror)) == (1, {"a": 1})
+
+
 def test_an_edit_that_is_taken_back_is_held_no_more(mirror: Shop) -> None:
     mirror.add_many(40)
     mirror.sync()
