@@ -290,6 +290,27 @@ def test_what_a_variable_would_say_is_not_held_against_the_project(
     assert {each["level"] for each in findings(capsys)} == {"warning"}
 
 
+@pytest.mark.parametrize(
+    "key", ["survey_id: 493", "touchpoint: 'store://visit'", "schema_id: review"]
+)
+def test_a_destination_whose_type_is_not_known_here_may_have_the_keys_of_any(
+    project: Path, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
+    """What no kind knows is told all the same."""
+    main = Path("activations.yaml")
+    more = "type: '${NOT_SET}', customer: '${C}', site_key: ONE-1"
+    main.write_text(main.read_text().replace("type: engage", more))
+    add("reviews", shedule="{every: 1h}", payload="{rating: rating}")
+    one_of_them = Path("activations/reviews.yaml")
+    one_of_them.write_text(one_of_them.read_text().replace("schema_id: review", key))
+
+    errors = [each for each in findings(capsys) if each["level"] == "error"]
+
+    assert [each["message"] for each in errors] == [
+        'unknown key "shedule"; did you mean "schedule"?'
+    ]
+
+
 def test_a_warehouse_whose_url_is_none_is_told(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

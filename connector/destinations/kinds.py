@@ -90,6 +90,11 @@ class AnyActivation(Activation):
     contact: AnyContact
 
 
+ANY_KIND = "\0"
+"""What stands for the type of a destination that is not known here, and in no file: it may have the
+keys of any kind."""
+
+
 class UnknownDestination(DestinationSettings):
     """Of a destination of no known kind: nothing but that."""
 
@@ -140,6 +145,8 @@ class Named:
         if not isinstance(destination, dict) or self.kind_of(destination) is not None:
             return
         written = str(destination["type"])
+        if written == ANY_KIND:
+            return
         near = did_you_mean(written, list(self.kinds))
         why = ValueError(f'there is no kind of destination "{written}"{near}')
         error = InitErrorDetails(type="value_error", loc=("type",), input=None, ctx={"error": why})

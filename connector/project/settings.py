@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from connector.basis import dataclass
-from connector.destinations.kinds import ActivationKeys, ByKind, Kinds, Named, keys_at
+from connector.destinations.kinds import ANY_KIND, ActivationKeys, ByKind, Kinds, Named, keys_at
 from connector.destinations.secrets import Secrets
 from connector.destinations.settings import DestinationSettings
 from connector.rules.activation import Activation
@@ -389,7 +389,8 @@ def _dangling(project: Project) -> list[Problem]:
             hint = did_you_mean(activation.destination, list(project.destinations))
             said = f'there is no destination "{activation.destination}"{hint}'
             problems.append(Problem(path, said, "no-such-destination"))
-        if there := project.destinations.get(project.destination_of(activation)):
+        there = project.destinations.get(project.destination_of(activation))
+        if there and there.type != ANY_KIND:
             found = there.problems_with(activation)
             problems += [Problem(("activations", name, *p.path), p.message) for p in found]
             problems += _unverifiable(name, activation, there)
