@@ -329,6 +329,17 @@ def test_what_is_no_zone_is_refused(value):
         zone.validate_python(value)
 
 
+@pytest.mark.parametrize("value", ["localtime", "posixrules", "Factory", "right/UTC", "posix/UTC"])
+def test_a_zone_that_is_another_one_on_each_machine_is_refused(value):
+    with pytest.raises(ValidationError, match="UTC; this one is not the same on every machine"):
+        zone.validate_python(value)
+
+
+def test_the_zone_that_is_meant_is_named():
+    with pytest.raises(ValidationError, match='did you mean "Europe/Stockholm"'):
+        zone.validate_python("right/Europe/Stockholm")
+
+
 # --- an activation as a whole --------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ The grammar is closed (CONTRACT): an unknown key is an error.
 """
 
 import re
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
@@ -27,6 +28,9 @@ from pydantic_core import CoreSchema, core_schema
 from connector.basis import dataclass, described_below
 from connector.basis.near import perhaps
 
+OF_A_MACHINE = re.compile(r"(?:right|posix)/|(?:localtime|posixrules|Factory)\Z")
+"""How names begin under which a machine may have a zone that another one has not, or another one:
+its own, one that counts leap seconds, one of no place."""
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -101,12 +105,21 @@ def parse_zone(value: Any) -> Any:
     """The name of a time zone, such as Europe/Stockholm, as a ZoneInfo."""
     if isinstance(value, ZoneInfo):
         return value
-    try:
-        return ZoneInfo(value)
-    except (OSError, ValueError, TypeError, KeyError):
-        near = perhaps(str(value), sorted(available_timezones()))
-        said = f"expected the name of a time zone, such as Europe/Stockholm or UTC{near}"
-        raise ValueError(said) from None
+    wanted, its_own = str(value), OF_A_MACHINE.match(str(value))
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        if its_own is None:
+            return ZoneInfo(value)
+        wanted = wanted[its_own.end() :]
+    near = perhaps(wanted, sorted(known_zones()))
+    why = "; this one is not the same on every machine" if its_own else ""
+    raise ValueError(
+        f"expected the name of a time zone, such as Europe/Stockholm or UTC{why}{near}"
+    )
+
+
+def known_zones() -> set[str]:
+    """The names of all time zones."""
+    return {name for name in available_timezones() if not OF_A_MACHINE.match(name)}
 
 
 def parse_percentage(value: Any) -> Any:
