@@ -63,6 +63,16 @@ def test_every_command_that_the_readme_shows_exists(capsys: pytest.CaptureFixtur
             assert name in names, f"{page.name}: connector {name}"
 
 
+@pytest.mark.parametrize("group", ["schema", "quarantine", "dbt"])
+def test_the_readme_names_each_command_of_a_group_by_the_name_that_it_has(
+    capsys: pytest.CaptureFixture[str], group: str
+) -> None:
+    cells = re.findall(rf"^\| `connector {group} ([^|]*)", text("README.md"), re.MULTILINE)
+
+    shown = [name for cell in cells for name in re.findall(r"(?:^|, `)([a-z]+)", cell)]
+    assert sorted(shown) == sorted(commands(capsys, group))
+
+
 @pytest.mark.parametrize(
     "part",
     [

@@ -330,6 +330,8 @@ def test_a_warehouse_whose_url_is_none_is_told(
         ("postgresql://reader:secret@host:${PORT:-}x/shop", "a port that is no number"),
         ("postgresql://reader:sec@ret:1@host/shop", "a port that is no number"),
         ("postgresql://reader:sec@ret@host/shop", "two @: an @ in the user or the password is"),
+        ("postgresql://reader:sec@re/t@host/shop", "two @: "),
+        ("postgresql://reader:sec@ret/#?@host/shop", "two @: "),
     ],
 )
 def test_a_url_that_leads_to_no_host_is_told_and_nothing_of_it_shown(

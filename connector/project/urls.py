@@ -6,6 +6,7 @@ from sqlalchemy.exc import ArgumentError
 from connector.rules.errors import ConfigurationError, Problem
 
 AT = "an @ in the user or the password is written %40, else what follows it counts as the host"
+"""Also where a slash or a question mark follows: then the real host is in the rest."""
 
 
 def url_of(part: str, text: str) -> URL:
@@ -18,7 +19,7 @@ def url_of(part: str, text: str) -> URL:
     except ValueError:  # of int(), for what stands between the last colon and the slash
         said = "has a port that is no number; it is written scheme://user:password@host:port/name"
         raise _wrong(part, f"{said}, and {AT}") from None
-    if "@" in (url.host or ""):
+    if url.host and any("@" in each for each in (url.host, url.database or "", *url.query)):
         raise _wrong(part, f"has two @: {AT}")
     return url
 

@@ -70,7 +70,8 @@ class EngageProbe:
         if not is_guid(subject.contact):
             raise ConfigurationError(
                 "--contact wants a contactId of Engage, such as"
-                " 2e40b702-1c5f-4a77-9d6b-3f0c5a1e8b42; `connector explain` shows those of rows"
+                " 2e40b702-1c5f-4a77-9d6b-3f0c5a1e8b42; `connector explain ACTIVATION KEY --live"
+                " --show-values` shows that of a row"
             )
         if subject.most < FEWEST:
             raise ConfigurationError(f"--most wants {FEWEST} or more: so many the questions take")
