@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from connector.cli.main import in_order, run
+from connector.project.urls import url_of
 from tests.test_written import MAIN, one
 
 SQL = "select id, email, rating from reviews"
@@ -349,6 +350,19 @@ def test_a_url_that_leads_to_no_host_is_told_and_nothing_of_it_shown(
     assert len(errors) == 1
     assert errors[0]["message"].startswith(f"{part}.url has {words}")
     assert "ret" not in errors[0]["message"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:p%40ss@host/shop?application_name=a@b",
+        "snowflake://U@acme-eu/SHOP/MART?role=R&user_email=a@b",
+        "duckdb:///a@b@c.duckdb",
+        "awsathena+rest://@athena.eu-north-1.amazonaws.com/mart?s3_staging_dir=s3://r/",
+    ],
+)
+def test_an_at_that_is_no_part_of_a_password_is_none_of_it(url: str) -> None:
+    assert url_of("warehouse", url).render_as_string(hide_password=False)
 
 
 @pytest.mark.parametrize("words", [["check"], ["sync"], ["status"], ["serve"]])

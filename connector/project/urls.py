@@ -1,5 +1,7 @@
 """The addresses of databases, as people write them."""
 
+import re
+
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -19,7 +21,8 @@ def url_of(part: str, text: str) -> URL:
     except ValueError:  # of int(), for what stands between the last colon and the slash
         said = "has a port that is no number; it is written scheme://user:password@host:port/name"
         raise _wrong(part, f"{said}, and {AT}") from None
-    if url.host and any("@" in each for each in (url.host, url.database or "", *url.query)):
+    beside_values = re.sub(r"=[^&]*", "", text)  # an option's value may hold one
+    if url.host and (beside_values.count("@") > 1 or "@" in url.host + (url.database or "")):
         raise _wrong(part, f"has two @: {AT}")
     return url
 
