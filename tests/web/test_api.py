@@ -102,7 +102,11 @@ WRONG = (
     ("/api/sync/visits", b'{"limit": "many"}', 400),
     ("/api/sync/visits", b'{"unknown": 1}', 400),
     ("/api/sync/visits", b"{", 400),
+    ("/api/sync/visits?limit=1", b"", 400),
     ("/api/approve/visits", b"{", 400),
+    ("/api/approve/visits", b'{"digset": "0"}', 400),
+    ("/api/approve/visits", b'{"digest": 7}', 400),
+    ("/api/approve/visits?digest=0", b"{}", 400),
     ("/api/nowhere", b"", 404),
     ("/api/status", b"", 405),
 )
@@ -115,6 +119,29 @@ def test_what_is_wrong_is_told_as_commands_tell_it(served: Served) -> None:
         assert answer.status_code == status, (path, body)
         assert answer.json()["error"]["kind"] == "configuration"
         assert answer.json()["error"]["retryable"] is False
+
+
+UNKNOWN = (
+    ("/api/runs?bogus=1", 'there is no parameter "bogus"'),
+    ("/api/runs?activation=visits&sinc=1h", 'there is no parameter "sinc"; did you mean "since"?'),
+    ("/api/runs?Limit=1", 'there is no parameter "Limit"; did you mean "limit"?'),
+    ("/api/runs?limit=1&limit=2", "limit is given more than once"),
+    ("/api/runs?=1", 'there is no parameter ""'),
+    ("/api/runs/some?limit=1", 'there is no parameter "limit"; this address takes none'),
+    ("/api/status?activation=visits", 'there is no parameter "activation"'),
+    ("/api/audit?limit=1", 'there is no parameter "limit"'),
+)
+
+
+def test_an_address_that_asks_what_it_may_not_ask_is_refused(served: Served) -> None:
+    """To answer something else than what was asked would not be seen."""
+    for path, said in UNKNOWN:
+        answer = served.get(path)
+
+        assert (path, answer.status_code) == (path, 400)
+        assert answer.json()["error"]["message"].startswith(said)
+    assert served.get("/healthz?by=a-probe").status_code == 200
+    assert served.get("/metrics?from=prometheus").status_code == 200
 
 
 def test_who_may_only_look_begins_no_run(shop: Shop) -> None:

@@ -1,7 +1,7 @@
 """What machines ask for: health, metrics, the status, and a run."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -14,11 +14,17 @@ from connector.ledger.decisions import Person
 from connector.ledger.run_list import STATUSES, Which
 from connector.project.audit import milliseconds, since_when
 from connector.project.reporting import known_run
-from connector.rules.errors import ActivationBusy, ConfigurationError, ConnectorError, why
+from connector.rules.errors import (
+    ActivationBusy,
+    ConfigurationError,
+    ConnectorError,
+    did_you_mean,
+    why,
+)
 from connector.rules.words import one_line
 from connector.serve.following import asked_now
 from connector.serve.service import Service
-from connector.serve.web.openapi import Begin
+from connector.serve.web.openapi import Approving, Begin
 from connector.serve.web.page import NotUnderstood, body_of, told
 from connector.serve.web.persons import visitor_of
 from connector.sync.flow import Orders
@@ -64,6 +70,18 @@ def run(request: Request) -> Response:
     if live and live.run_id in (document["run_id"], *document.get("runs", ())):
         document["in_flight"] = live.in_flight
     return JSONResponse(document)
+
+
+def refuse_unknown(request: Request, known: Collection[str]) -> None:
+    """What an address asks is what it may ask, each once. Raises NotUnderstood: to answer something
+    else than what was asked would not be seen."""
+    asked = [one_line(name)[:100] for name, _ in request.query_params.multi_items()]
+    for name in asked:
+        if name not in known:
+            there = did_you_mean(name, sorted(known)) if known else "; this address takes none"
+            raise NotUnderstood(f'there is no parameter "{name}"{there}')
+        if asked.count(name) > 1:
+            raise NotUnderstood(f"{name} is given more than once")
 
 
 def runs(request: Request) -> Response:
@@ -136,15 +154,16 @@ async def approve(request: Request) -> Response:
     """Let exactly the held rows go; the next run sends them. A body may say `by`, `note` and the
     `digest` of the rows that were shown."""
     app, name = Service.of(request).app, request.path_params["name"]
-    said = await _said(request)
+    said = await _said(request, Approving.__annotations__)
     who = Person(visitor_of(request).name or said.get("by", "") or "the API", said.get("note"))
     deed = Approve(app, app.settings.activation(name), who, digest=said.get("digest"))
     done = await deed.do(await deed.plan(), agreed=True)
     return JSONResponse(done.document())
 
 
-async def _said(request: Request) -> dict[str, str]:
-    """The texts of a JSON body, each on one line. Raises NotUnderstood."""
+async def _said(request: Request, known: Collection[str]) -> dict[str, str]:
+    """The texts of a JSON body that may have the keys `known`, each on one line. Raises
+    NotUnderstood."""
     body = await body_of(request)
     try:
         content = json.loads(body) if body else {}
@@ -152,7 +171,10 @@ async def _said(request: Request) -> dict[str, str]:
         raise NotUnderstood("the body is no JSON") from None
     if not isinstance(content, dict):
         raise NotUnderstood("the body is no JSON object")
-    texts = {n: " ".join(v.split())[:500] for n, v in content.items() if isinstance(v, str)}
+    parts = [name for name in content if name not in known]
+    if parts := parts or [n for n, v in content.items() if not isinstance(v, str | None)]:
+        raise NotUnderstood(f"not understood: {', '.join(one_line(part) for part in parts)}")
+    texts = {name: " ".join(text.split())[:500] for name, text in content.items() if text}
     return {name: text for name, text in texts.items() if text}
 
 

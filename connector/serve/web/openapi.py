@@ -192,6 +192,7 @@ class Begun(TypedDict):
     waits_for_place: bool
 
 
+@with_config(ConfigDict(extra="forbid"))
 class Approving(TypedDict):
     """Who approves, why, and the digest of the rows that were shown."""
 
@@ -235,6 +236,12 @@ class Address:
     also: Mapping[int, str] = field(default_factory=dict)
     query: Mapping[str, Any] = field(default_factory=dict)
     signed: bool = False
+
+    @property
+    def known(self) -> Mapping[str, Any] | None:
+        """What may be asked in the address; None: whatever somebody else's machine adds to it is
+        nothing to us."""
+        return self.query if self.path.startswith("/api/") and not self.signed else None
 
     @property
     def shapes(self) -> list[Any]:

@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC
 from functools import partial
@@ -304,7 +304,10 @@ def _routes() -> list[BaseRoute]:
     """Every address, with what answers there."""
     answered = partial(paged, fail=machines.failure)
     return [
-        *(Route(each.path, answered(each.endpoint), methods=[each.method]) for each in API),
+        *(
+            Route(each.path, answered(each.endpoint, known=each.known), methods=[each.method])
+            for each in API
+        ),
         *[
             Route(webhooks.PLACE + path, webhooks.webhook, methods=ANY)
             for path in ("{destination}", "{destination}/{secret:path}")
@@ -358,14 +361,18 @@ def around(service: Service) -> dict[str, Any]:
 
 
 def paged(
-    endpoint: Endpoint, fail: Callable[[Request, Exception], Response] = problem
+    endpoint: Endpoint,
+    fail: Callable[[Request, Exception], Response] = problem,
+    known: Collection[str] | None = None,
 ) -> Callable[[Request], Awaitable[Response]]:
     """`endpoint`; what blocks runs in a thread, and `fail` tells what goes wrong: on a page, unless
-    it is said otherwise."""
+    it is said otherwise. `known`: what an address may ask; None: whatever it does."""
 
     async def handler(request: Request) -> Response:
         ZONE.set(Service.of(request).app.settings.project.warehouse.timezone or UTC)
         try:
+            if known is not None:
+                machines.refuse_unknown(request, known)
             if inspect.iscoroutinefunction(endpoint):
                 response: Response = await endpoint(request)
                 return response
