@@ -370,6 +370,25 @@ def test_each_run_leaves_one_line_with_its_figures_and_why(
     assert ("reason" in line) == (line["status"] in ("held", "stopped"))
 
 
+def test_a_run_that_ends_with_its_process_needs_nobody_and_is_no_error(shop: Shop) -> None:
+    """Each start of another version would be one."""
+    shop.sandbox.behaviour = behaving(answer_delay=0.5)
+    shop.configure(concurrency=1)
+    shop.add_many(100)
+    process = shop.start("--log-format", "json", "serve", "--port", "0")
+    assert process.stdout is not None
+    served = Served(process, process.stdout.readline().split(" on ")[1].strip())
+    served.post("/api/sync/visits")
+    until(lambda: shop.posts > 0)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+
+    lines = [json.loads(line) for line in err.splitlines()]
+    (line,) = [line for line in lines if line["event"] == "run.finished"]
+    assert (line["status"], line["kind"], line["level"]) == ("stopped", "interrupted", "warning")
+    assert not [line for line in lines if line["level"] == "error"]
+
+
 def test_a_run_that_was_stopped_is_told_unasked(shop: Shop) -> None:
     shop.configure(schema="nosuch")
     served = started(shop)
