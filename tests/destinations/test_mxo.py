@@ -220,14 +220,14 @@ def test_a_refused_list_says_of_no_row_that_it_was_not_taken(sandbox: Running) -
 # --- doubts ---------------------------------------------------------------------------------------
 
 
-def settled(sandbox: Running, mode: str, on_unknown: str, doubt: Doubt) -> Verdict:
+def settled(sandbox: Running, mode: str, on_unknown: str, doubt: Doubt, **keys: Any) -> Verdict:
     """What is said of a row of which nobody can be asked."""
 
     async def nothing(ids: Sequence[str]) -> set[str]:
         return set()
 
     async def run() -> Verdict:
-        async with opened(sandbox, mode) as there:
+        async with opened(sandbox, mode, **keys) as there:
             activation = an_activation(on_unknown=on_unknown)
             return (await there.settle(activation, [doubt], nothing))[1]
 
@@ -264,6 +264,18 @@ def test_what_was_refused_is_not_lost_whatever_the_activation_says_of_that(
     assert isinstance(verdict, Undecided)
     assert verdict.lasting
     assert "HTTP 400: no" in verdict.reason
+
+
+@pytest.mark.parametrize(("rows", "advised"), [(3, True), (1, False)])
+def test_to_send_one_by_one_is_advised_where_several_go_together(
+    rows: int, advised: bool, sandbox: Running
+) -> None:
+    doubt = Doubt(an_item(), "p1", timedelta(0), http_status=402, reason="HTTP 402")
+
+    verdict = settled(sandbox, "offline", "park", doubt, batch={"rows": rows})
+
+    assert isinstance(verdict, Undecided)
+    assert ("one by one" in verdict.reason) is advised
 
 
 # --- tokens ---------------------------------------------------------------------------------------

@@ -213,7 +213,7 @@ class Single(Mxo):
         if status is not None and status < 400:
             return Undecided(STRANGE.format(said=doubt.reason), lasting=True)
         if status is not None and status < 500 and status != REQUEST_TIMEOUT:
-            many = ONE_BY_ONE if self._settings.mode == "offline" else ""
+            many = ONE_BY_ONE if self._settings.rows > 1 else ""
             return Undecided(REFUSED_WHOLE.format(said=doubt.reason) + many, lasting=True)
         match activation.on_unknown:
             case "resend":
