@@ -183,6 +183,8 @@ def test_a_file_that_is_no_yaml_shows_nothing_of_it(tmp_path):
     known = profiles(tmp_path, {})
     (tmp_path / "profiles.yml").write_text("shop: {password: s3cret: s3cret")
 
-    with pytest.raises(ConfigurationError, match="cannot be read as YAML") as caught:
+    with pytest.raises(
+        ConfigurationError, match=r"profiles\.yml:1:24: cannot be read as YAML"
+    ) as caught:
         known.target(None, None)
     assert "s3cret" not in str(caught.value)

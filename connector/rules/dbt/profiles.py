@@ -175,8 +175,10 @@ def _yaml(file: Path, path: KeyPath) -> Mapping[str, Any]:
 
     try:
         content = YAML(typ="safe", pure=True).load(read_utf8(file))
-    except (YAMLError, ValueError, FileNotFoundError):  # their words may show what is written
-        raise ConfigurationError(Problem(path, f"{file} cannot be read as YAML")) from None
+    except (YAMLError, ValueError, FileNotFoundError) as error:
+        mark = getattr(error, "problem_mark", None)  # its words may show what is written
+        where = f"{file}:{mark.line + 1}:{mark.column + 1}:" if mark else f"{file}"
+        raise ConfigurationError(Problem(path, f"{where} cannot be read as YAML")) from None
     if not isinstance(content, dict):
         raise ConfigurationError(Problem(path, f"{file} is not a mapping"))
     return content
