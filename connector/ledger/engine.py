@@ -37,6 +37,7 @@ from connector.ledger.transaction import (
 )
 from connector.rules.errors import (
     ConfigurationError,
+    LedgerNowhere,
     LedgerOfAnotherVersion,
     LedgerUnavailable,
     Problem,
@@ -130,11 +131,16 @@ class Reader:
         self._engine: Engine | None = None
         self._seen = -SEEN
         self._about_it = 0
+        self._nowhere_is_none = False
+
+    def only_look(self) -> None:
+        """From now on there is none yet where there can be none, since that is told elsewhere."""
+        self._nowhere_is_none = True
 
     @contextmanager
     def reading(self, url: URL) -> Iterator[Engine | None]:
         """What reading_engine gives, for a while; `url`: the same each time."""
-        if not _may_be_there(url):
+        if not self._may_be_there(url):
             yield None
             return
         with self.going_on():
@@ -147,6 +153,14 @@ class Reader:
                 yield engine
             else:
                 yield None
+
+    def _may_be_there(self, url: URL) -> bool:
+        try:
+            return _may_be_there(url)
+        except LedgerNowhere:
+            if self._nowhere_is_none:
+                return False
+            raise
 
     @contextmanager
     def going_on(self) -> Iterator[None]:
@@ -164,7 +178,17 @@ class Reader:
 
 
 def _may_be_there(url: URL) -> bool:
-    return url.get_backend_name() != "sqlite" or Path(url.database or "").exists()
+    """Raises LedgerNowhere where a file cannot be."""
+    if url.get_backend_name() != "sqlite":
+        return True
+    file = Path(url.database or "")
+    try:
+        file.stat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:  # a part of its path is no folder, or may not be looked into
+        raise LedgerNowhere(f"the ledger {file} cannot be read: {error.strerror}") from None
+    return True
 
 
 def _engine_to_read(url: URL) -> Engine:
@@ -221,11 +245,11 @@ def engine_for_rates(url: URL, is_known: bool = False) -> Engine | None:
 
 
 def engine_to_look(url: URL) -> Engine | None:
-    """As reading_engine; None also where the tables are of another version, since that is told
-    elsewhere."""
+    """As reading_engine; None also where the tables are of another version, or there can be none,
+    since that is told elsewhere."""
     try:
         return reading_engine(url)
-    except LedgerOfAnotherVersion:
+    except (LedgerOfAnotherVersion, LedgerNowhere):
         return None
 
 

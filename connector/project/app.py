@@ -103,6 +103,11 @@ class App(Reporting):
     at_once: int = 1
     """How many runs go on at once, at the most."""
 
+    def only_look(self) -> None:
+        """Nothing is done from now on but to see what would stand in the way."""
+        self.paces.only_look()
+        self._reader.only_look()
+
     def paused(
         self, activations: Sequence[Activation], reports: Reports | None = None
     ) -> list[tuple[Activation, str]]:

@@ -146,7 +146,7 @@ async def review(
     """What the edit means for rows. Raises ConfigurationError, and what stands in the way of
     reading the later version."""
     app = looking.app
-    app.paces.only_look()
+    app.only_look()
     then, changes, unchanged = _changes(app.settings, against, names, state)
     with app.reports() as reports:
         if not reports.has_ledger:

@@ -62,7 +62,7 @@ LEDGER_IS_FINE = "the ledger can be written"
 
 async def preview(app: App, activation: Activation, show: int, offline: bool) -> Forecast:
     """What a sync would do, with the first `show` requests."""
-    app.paces.only_look()
+    app.only_look()
     name = app.settings.project.destination_of(activation)
     await asyncio.to_thread(_refuse_another, app, activation)
     async with app.destination(name) as client:
@@ -198,7 +198,7 @@ def _approved(reports: Reports, name: str) -> str | None:
 
 async def check(app: App, activations: Sequence[Activation], named: bool) -> Check:
     """What stands in the way of each of `activations`; `named`: somebody wants just these."""
-    app.paces.only_look()
+    app.only_look()
     found: dict[str, Checked] = {}
     trouble = await asyncio.to_thread(app.trouble_writing)
     put_back = None if trouble else await asyncio.to_thread(app.put_back)

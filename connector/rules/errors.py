@@ -168,6 +168,12 @@ class LedgerOfAnotherVersion(LedgerUnavailable):
     retryable = False
 
 
+class LedgerNowhere(LedgerUnavailable):
+    """There can be none at its place."""
+
+    retryable = False
+
+
 class DestinationUnusable(StopRun):
     """The destination refuses the key, cannot be reached, or gives answers that mean nothing."""
 

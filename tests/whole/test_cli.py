@@ -300,6 +300,22 @@ def test_a_project_in_a_place_that_is_a_file_is_a_mistake_of_the_command(
     assert "shop/new: Not a directory" in capsys.readouterr().err
 
 
+def test_where_the_ledgers_folder_is_a_file_nothing_is_said_never_to_have_run(shop: Shop) -> None:
+    """Nor that nothing of a person is recorded."""
+    shop.ledger_file.parent.write_text("")
+
+    asked = (["status"], ["runs"], ["quarantine", "list"], ["audit"], ["explain", "visits", "v1"])
+    for command in (*asked, ["forget", "--contact", "a@b.se"], ["sync"]):
+        done = shop.connector(*command, "--json")
+        assert (done.code, done.json["error"]["kind"]) == (3, "ledger"), command
+    checked = shop.connector("check")
+    assert (checked.code, checked.out.count("STOP")) == (3, 1)
+    assert "is no folder" in checked.out
+    assert "columns" in checked.out  # of the model, which is looked at all the same
+    preview = shop.connector("preview", "visits", "--json").json
+    assert preview["outlook"]["would"] == "be_stopped"
+
+
 def test_a_pause_and_its_end_are_told_as_documents(shop: Shop) -> None:
     first = shop.connector("pause", "visits", "--by", "anna", "--json").json
     again = shop.connector("--json", "pause", "visits", "--by", "bert").json
