@@ -10,6 +10,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from connector.basis import dataclass
 from connector.project.lenient import grammar_of
 from connector.project.settings import written_in
@@ -19,6 +21,8 @@ from connector.rules.words import span_text
 
 SECRETS = ("api_key", "token", "auth_token", "client_secret")
 """What opens a destination; whatever has the same shares its rate."""
+
+TRUTH = TypeAdapter(bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +89,17 @@ def _planned(name: str, activation: dict[str, Any], destinations: dict[str, Any]
         owner=activation.get("owner"),
         dbt=model.get("dbt") if isinstance(model, dict) else None,
         verify=_verify(activation.get("verify")),
-        paused=str(activation.get("paused", False)).lower() == "true",
+        paused=_is_true(activation.get("paused")),
         timezone=_mapping(activation, "schedule").get("timezone"),
     )
+
+
+def _is_true(value: Any) -> bool:
+    """Whether the grammar reads this as true, such as `yes`."""
+    try:
+        return TRUTH.validate_python(value)
+    except ValidationError:  # a variable that is not set, or nothing
+        return False
 
 
 def _names(value: Any) -> list[str]:

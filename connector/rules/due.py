@@ -68,7 +68,7 @@ def five_fields(cron: str) -> str:
         return MACROS[written]
     fields = written.split()
     if len(fields) != len(FIELDS):
-        raise ValueError("expected the five fields of cron, such as */15 * * * *")
+        raise ValueError("expected the five fields of cron, such as */15 * * * *, or {every: 15m}")
     for place, (field, expected) in enumerate(zip(fields, FIELDS, strict=True)):
         alone = ["*"] * len(FIELDS)
         alone[place] = field

@@ -68,6 +68,10 @@ def _problem(error: Any, path: KeyPath, keys: Keys) -> Problem:
         case "model_type" | "model_attributes_type" | "dict_type":
             quotes = "; put it in quotes if it is a column's name" * (path[-2:-1] == ("payload",))
             said = f"expected keys with their values{quotes}"
+        case "too_short":
+            said = "expected one entry at least"
+        case "string_too_short":
+            said = "expected a text that is not empty"
         case "tuple_type":
             said = "expected a name in quotes, or a list of names"
         case "literal_error":

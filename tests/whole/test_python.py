@@ -146,6 +146,20 @@ def test_a_plan_needs_no_secret_and_shows_none(
     assert "visits" in told.out
 
 
+@pytest.mark.parametrize("word", ["true", "'true'", "yes", "On", "1"])
+def test_a_plan_tells_a_pause_in_every_word_that_a_sync_takes_for_one(
+    shop: Shop, project: connector.Project, word: str
+) -> None:
+    text = shop.config.read_text()
+    shop.config.write_text(text.replace("start: all", f"start: all\n    paused: {word}"))
+
+    (planned,) = project.plan().activations
+
+    with pytest.raises(connector.ConnectorError) as stopped:
+        project.sync("visits")
+    assert (planned.paused, stopped.value.kind) == (True, "paused")
+
+
 def test_a_plan_tells_the_zone_of_a_schedule(shop: Shop, project: connector.Project) -> None:
     at = 'schedule: {cron: "30 6 * * *", timezone: Europe/Stockholm}'
     shop.config.write_text(shop.config.read_text().replace("start: all", f"start: all\n    {at}"))
