@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from connector.basis import dataclass
+from connector.basis.near import perhaps
 from connector.rules.errors import CannotListen, ConfigurationError
 from connector.sandbox import TYPES
 
@@ -57,11 +59,18 @@ def behaviour_of(model: type[Model], file: Path | None) -> Model:
     except OSError as error:
         raise ConfigurationError(f"cannot read {file}: {error.strerror}") from None
     except ValidationError as error:
-        mistakes = "; ".join(
-            f"{'.'.join(map(str, e['loc']))}: {e['msg']}"
-            for e in error.errors(include_input=False, include_url=False)
-        )
+        found = error.errors(include_input=False, include_url=False)
+        mistakes = "; ".join(_mistake(each, model) for each in found)
         raise ConfigurationError(f"{file}: {mistakes}") from None
+
+
+def _mistake(error: ErrorDetails, model: type[BaseModel]) -> str:
+    *above, last = (str(key) for key in error["loc"] or ("",))
+    where = ".".join((*above, last))
+    if error["type"] == "extra_forbidden":
+        known = () if above else tuple(model.model_fields)
+        return f'there is no switch "{where}"{perhaps(last, known)}'
+    return f"{where}: {error['msg']}".removeprefix(": ")
 
 
 def switches_of(type: str, measured: Mapping[str, Any]) -> dict[str, Any]:

@@ -80,7 +80,8 @@ def _together(files: Sequence[SchemaFile]) -> Iterator[tuple[Path, list[Problem]
             continue
         found = []
         if other := seen.get(schema_id):
-            found.append(Problem(("id",), f'id: "{schema_id}" stands in {other.name}, too'))
+            message = f'id: "{schema_id}" stands in {other.name}, too; remove one of them'
+            found.append(Problem(("id",), message))
         elif clash := capitals_clash(schema_id, seen):
             found.append(Problem(("id",), f"id: {clash}"))
         seen.setdefault(schema_id, file.path)

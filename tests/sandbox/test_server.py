@@ -13,12 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from connector.rules.errors import ConfigurationError
 from connector.sandbox import TYPES
 from connector.sandbox.behaviour import ReadFaults
 from connector.sandbox.engage.behaviour import Behaviour
 from connector.sandbox.engage.running import running
 from connector.sandbox.engage.store import Engage
 from connector.sandbox.running import serve
+from connector.sandbox.start import behaviour_of
 
 COUNT = "/api/v3/contacts/count"
 
@@ -42,6 +44,22 @@ def test_a_sandbox_answers_from_the_first_line_on_and_not_after_the_last():
 
     with pytest.raises(httpx.ConnectError):
         get(sandbox.url)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"hard_rat": 20}', r'there is no switch "hard_rat"; did you mean "hard_rate"\?$'),
+        ('{"faults": {"reset": 1}}', r'there is no switch "faults\.reset"$'),
+        ('{"seed": "x"}', r"b\.json: seed: .*integer"),
+        ("{hard", r"b\.json: Invalid JSON"),
+    ],
+)
+def test_a_behaviour_that_is_none_is_told_with_the_switch(tmp_path, text, said):
+    (tmp_path / "b.json").write_text(text)
+
+    with pytest.raises(ConfigurationError, match=said):
+        behaviour_of(Behaviour, tmp_path / "b.json")
 
 
 def test_two_sandboxes_know_nothing_of_each_other():

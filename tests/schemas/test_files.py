@@ -172,7 +172,7 @@ def test_files_that_do_not_go_together_are_told(project):
     assert told(base) == [
         'repair.json:2:3: id: "repair" differs from "Repair" in capitals only, and Engage may take'
         " both for one",
-        'repair.yaml:1:1: id: "repair" stands in repair.json, too',
+        'repair.yaml:1:1: id: "repair" stands in repair.json, too; remove one of them',
     ]
     with pytest.raises(ConfigurationError, match="remove one of them"):
         find(base, "repair")
