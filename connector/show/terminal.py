@@ -9,30 +9,46 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from unicodedata import category
 
 PLAINER = {"─": "-", "…": "...", "–": "-", "—": "-", "’": "'", "•": "*", "→": "->", "·": "-"}
 """How our own typography is written where the terminal lacks it."""
-COMMANDS = ("Cc", "Cs", "Zl", "Zp")
-"""Kinds of characters that move a cursor or cannot be written at all."""
-TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Characters that turn the direction of what follows, and with it what seems to stand there."""
-NOT_ESCAPED_BY_JSON = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+COMMANDS = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
+"""Characters that move a cursor or cannot be written at all."""
+TURNING = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+"""Those that turn the direction of what follows, and with it what seems to stand there."""
+UNSEEN = (
+    r"\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2065\u206a-\u206f\u3164"
+    r"\ufeff\uffa0\ufff0-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+"""Those that nobody sees: with one of them, what looks the same is another key."""
+VARIANTS = r"(?<![^\x00-\x7f])[\ufe00-\ufe0f]"
+"""How an emoji is to look; after a plain letter nobody sees that either."""
+DECEIVING = re.compile(f"[{COMMANDS}{TURNING}{UNSEEN}]|{VARIANTS}")
+ON_PAGES = re.compile(f"(?![\\t\\n\\r])(?:{DECEIVING.pattern})")
+"""The same without what stands between words and lines, of which a page makes a space."""
+NOT_ESCAPED_BY_JSON = re.compile(f"[\\x7f-\\x9f{TURNING}{UNSEEN}]|{VARIANTS}")
 ERRORS = "connector.plainer"
 LOST = (errno.ENOSPC, errno.EPIPE, errno.EIO, errno.EBADF, errno.EDQUOT, errno.EFBIG)
 """What may be wrong with what is written to."""
 
 
 def plain(text: str) -> str:
-    """`text` in one line, with what a terminal would take for a command made visible."""
-    return text if text.isprintable() else "".join(map(_visible, text))
+    """`text` in one line, with what a terminal would take for a command, and what nobody would see,
+    made visible."""
+    ours = text.isascii() and text.isprintable()
+    return text if ours else DECEIVING.sub(_visible, text)
+
+
+def plain_on_page(text: str) -> str:
+    """`text` with what nobody would see, or would see elsewhere, made visible."""
+    return ON_PAGES.sub(_visible, text)
 
 
 def as_json_text(document: Any) -> str:
     """The JSON of `document`, for standard output in whatever encoding it has."""
     unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     text = json.dumps(document, indent=2, ensure_ascii=not unicode)
-    return NOT_ESCAPED_BY_JSON.sub(lambda m: f"\\u{ord(m[0]):04x}", text)
+    return NOT_ESCAPED_BY_JSON.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 class Printed:
@@ -80,6 +96,5 @@ def _plainer(error: UnicodeError) -> tuple[str | bytes, int]:
     return codecs.backslashreplace_errors(error)
 
 
-def _visible(character: str) -> str:
-    unseen = category(character) in COMMANDS or character in TURNING
-    return character.encode("unicode_escape").decode("ascii") if unseen else character
+def _visible(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")

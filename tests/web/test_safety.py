@@ -7,10 +7,12 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
+from connector.show.terminal import DECEIVING, plain_on_page
 from tests.web.hostile import IMAGE, ROWS, SCRIPT, WORDS
 from tests.whole.shop import Shop, contact_id
 from tests.whole.test_serve import Served, started
 
+SHOWN = ("title", "aria-label", "data-confirm", "data-label", "data-ended")
 ALLOWED = {"src": ("/static/script.js",), "href": ("/", "#", "?", "data:,"), "action": ("/",)}
 
 
@@ -95,7 +97,24 @@ def test_hostile_rows_are_shown_as_they_are(served: Served) -> None:
     for key in ROWS:
         shown = served.get(story(key))
         assert shown.status_code == 200, key
-        assert key.split("\r")[0] in Marks(shown.text).text
+        assert plain_on_page(key).split("\r")[0] in Marks(shown.text).text
+
+
+def test_what_turns_the_direction_or_hides_is_seen_and_what_forms_send_is_the_row(
+    hostile_shop: Shop, served: Served
+) -> None:
+    key = "\u202ekey\u200bwith\ufeff"
+    hostile_shop.add({"id": key, "rating": 9})
+    hostile_shop.sync()
+
+    for path in (*paths(served), story(key)):
+        marks = Marks(served.get(path, Accept="text/html").text)
+        assert not DECEIVING.search(re.sub(r"[\t\n\r]", "", marks.text)), path
+        shown = [found[name] for _, found in marks.found for name in SHOWN if found.get(name)]
+        assert not [text for text in shown if DECEIVING.search(text or "")], path
+    page = served.get(story(key))
+    assert "\\u202ekey\\u200bwith\\ufeff" in Marks(page.text).text
+    assert key in [found.get("value") for _, found in Marks(page.text).found]
 
 
 def test_personal_data_is_masked_until_it_is_asked_for(served: Served) -> None:

@@ -1,10 +1,11 @@
 """Every command tells what it did on any terminal, and no row steers it."""
 
+import json
 import unicodedata
 
 import pytest
 
-from connector.show.terminal import plain
+from connector.show.terminal import as_json_text, plain, plain_on_page
 from tests.whole.shop import Done, Shop
 
 STEERING = "".join(map(chr, (*range(1, 32), *range(127, 160), 0x202E, 0x2066)))
@@ -77,4 +78,21 @@ def test_an_argument_that_is_no_text_is_a_sentence(shop: Shop) -> None:
 
 
 def test_what_is_shown_can_be_told_apart() -> None:
+    for unseen in (
+        "\u200b",
+        "\u200d",
+        "\u2060",
+        "\ufeff",
+        "\u00ad",
+        "\u3164",
+        "\U000e0041",
+        "\ufe0f",
+    ):
+        shown = unseen.encode("unicode_escape").decode("ascii")
+        assert plain(f"a{unseen}b") == f"a{shown}b"
+        assert plain_on_page(f"<a{unseen}\t\n") == f"<a{shown}\t\n"
+        assert unseen not in as_json_text(f"a{unseen}")
+        assert json.loads(as_json_text(f"a{unseen}")) == f"a{unseen}"
+    for seen in ("åß漢字🦊", "❤\ufe0f", "a\u00a0b"):
+        assert plain(seen) == plain_on_page(seen) == seen
     assert plain("a\x1b[31m\x9b1m\u202e\n\tb") == "a\\x1b[31m\\x9b1m\\u202e\\n\\tb"

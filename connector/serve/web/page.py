@@ -1,6 +1,7 @@
 """How a page is made: its frame, questions and failures, and how numbers and times are written."""
 
 import json
+import re
 from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -26,9 +27,13 @@ from connector.serve.web.bounds import MOST_OF_A_BODY
 from connector.serve.web.persons import Forbidden, from_elsewhere, visitor_of
 from connector.show.blocks import match_rate, words
 from connector.show.story import because_text
+from connector.show.terminal import ON_PAGES, plain_on_page
 
 LONGEST_CELL = 300
 """Characters of a key or a reason in a table; the page of the row shows all of it."""
+TAG = re.compile(r"(<[^>]*>)")
+READ = re.compile(r' (?:aria-label|data-confirm|data-ended|data-label|title)="[^"]*"')
+"""What of a tag is shown, or read out."""
 ZONE: ContextVar[tzinfo] = ContextVar("zone", default=UTC)
 """The project's, in which times are written while a page is made."""
 UNITS = ((86400, "days"), (3600, "h"), (60, "min"), (1, "s"))
@@ -67,7 +72,21 @@ def page(request: Request, template: str, title: str, **content: Any) -> Respons
         said=None if from_elsewhere(request) else request.query_params.get("said"),
         **content,
     )
-    return HTMLResponse(text, content.get("status", 200))
+    return HTMLResponse(_as_it_is(text), content.get("status", 200))
+
+
+def _as_it_is(html: str) -> str:
+    """A page on which nothing turns the direction of what is read, and nothing hides. What forms
+    send, and addresses, stay what they are."""
+    if ON_PAGES.search(html) is None:
+        return html
+    pieces = TAG.split(html)
+    for number, piece in enumerate(pieces):
+        if number % 2:
+            pieces[number] = READ.sub(lambda found: plain_on_page(found[0]), piece)
+        else:
+            pieces[number] = plain_on_page(piece)
+    return "".join(pieces)
 
 
 class NotUnderstood(ConfigurationError):
