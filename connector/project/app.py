@@ -127,6 +127,19 @@ class App(Reporting):
                 found.append((activation, remedy))
         return found
 
+    def sound(self) -> "App":
+        """This app, whose warehouse and ledger have addresses that can be ones. Raises
+        ConfigurationError, with the place."""
+        project = self.settings.project
+        urls = {"warehouse": project.warehouse.url, "ledger": project.ledger.url}
+        try:
+            for part, url in urls.items():
+                if url:
+                    self.database_url(part, url.get_secret_value())
+        except ConfigurationError as error:
+            raise ConfigurationError(error.told(self.settings.located)) from None
+        return self
+
     def warehouse(self) -> Warehouse:
         """The warehouse; opened when it is read."""
         settings, profiled = self.settings.project.warehouse, connection(self.settings)

@@ -460,7 +460,7 @@ class Service:
     async def _open(self, settings: Settings) -> Era:
         interruption = self.app.interruption
         told, runs = self.metrics.request, settings.project.serve.runs
-        app = App(settings, interruption, self._paces, told, self.tracing, runs)
+        app = App(settings, interruption, self._paces, told, self.tracing, runs).sound()
         stack = AsyncExitStack()
         era = Era(app, await stack.enter_async_context(app.workshop()), stack)
         era.quiet.set()

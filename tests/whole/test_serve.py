@@ -173,6 +173,9 @@ def test_a_changed_configuration_is_taken_over_if_it_is_valid(shop: Shop, served
     assert served.get("/healthz").status_code == 200
     assert served.post("/api/sync/visits").status_code == 202  # the old one goes on
     until(lambda: shop.posts == 3)
+    shop.config.write_text(valid.replace("duckdb:///shop.duckdb", "postgresql://u:p@h:x/shop"))
+    until(lambda: "warehouse.url has a port that is no number" in served.get("/readyz").text)
+    assert f"{shop.config}:" in served.get("/readyz").text
 
     shop.configure(more=EVERY_SECOND)
     until(lambda: served.get("/readyz").status_code == 200)
