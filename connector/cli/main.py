@@ -220,7 +220,9 @@ def _usage_error(failure: TyperException, as_document: bool) -> None:
     if message.startswith("Usage:") and not as_document:  # nothing was asked for: the help
         print(message, file=sys.stderr)
     else:
-        _tell(ConfigurationError(f"{message} (connector --help)"), as_document)
+        said = message.replace(": Value error, ", ": ").replace("Input should be", "expected")
+        plain = said.partition(", unable to parse")[0]
+        _tell(ConfigurationError(f"{plain} (connector --help)"), as_document)
 
 
 def _defect(defect: Exception, as_document: bool) -> None:

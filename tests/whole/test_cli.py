@@ -288,6 +288,21 @@ def test_a_project_for_a_destination_that_there_is_not_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["sync", "--fail-on", "x"], "'--fail-on': 'x' is not one of 'new', 'waiting', 'never'"),
+        (["sync", "--limit", "x"], "'--limit': expected a valid integer (connector --help)"),
+        (["serve", "--port", "99999"], "'--port': expected less than or equal to 65535"),
+    ],
+)
+def test_a_value_of_an_option_that_is_none_is_told_in_words(
+    capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    assert run(words) == 2
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("more", [[], ["--minimal"]])
 def test_a_project_in_a_place_that_is_a_file_is_a_mistake_of_the_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str]
