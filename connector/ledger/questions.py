@@ -112,12 +112,12 @@ class Questions(Histories):
 
     def first_to_be_sent(
         self, activation: str, number: int, cap: Cap | None
-    ) -> list[tuple[str, str, str, str]]:
+    ) -> list[tuple[int, str, str, str, str]]:
         """Of the first rows that are recorded and may be sent, in the order in which they are: the
-        key, the contact, the created date and the body of each. `cap`: those that wait by it for
-        their turn may not."""
+        delivery's id, the key, the contact, the created date and the body of each. `cap`: those
+        that wait by it for their turn may not."""
         ours = (d.activation == self._name(activation), d.state == State.PENDING, OPEN)
-        query = select(d.row_key, d.contact, d.created_date, d.payload).where(*ours)
+        query = select(d.id, d.row_key, d.contact, d.created_date, d.payload).where(*ours)
         query = query.where(not_in_line(cap)) if cap else query
         return [tuple(row) for row in self._all(query.order_by(d.id).limit(number))]
 

@@ -27,6 +27,7 @@ from connector.rules.mapping import key_text
 from connector.rules.turnover import Turnover
 from connector.rules.turns import cap_of
 from connector.sync.behind import passed_over
+from connector.sync.first_rows import FirstRows
 from connector.sync.limits import Compared, Seen, mirror_passed_limit
 from connector.sync.lookup import Contacts
 from connector.sync.once import MANY, Once, TooMany
@@ -272,15 +273,6 @@ class Preview:
             self.count_reason(reason, row_key)
         return bool(reason)
 
-    def show_first(self, waiting: Iterable[tuple[str, str, str, str]], most: int) -> None:
-        """Show rows that wait in the ledger first, as they are sent first: key, contact, created
-        date and body of each; `most` rows in all."""
-        first = [
-            (row_key, Interaction(contact, created, payload.encode()))
-            for row_key, contact, created, payload in waiting
-        ]
-        self.shown = [*first, *self.shown][:most]
-
     @property
     def waiting(self) -> int:
         """How many rows would wait for their turn."""
@@ -385,7 +377,7 @@ def _previewed(
     source: Source[Reports], reading: Plan, show: int, cache: ContactCache, once: Once
 ) -> Preview:
     activation, schema, reports = source.activation, source.schema, source.memory
-    turns = TurnsAhead(activation)
+    turns, first = TurnsAhead(activation), FirstRows(show)
     result = Preview(activation.name, gauge=Gauge(activation, source.now), turns=turns)
     if activation.contact.needs_look_up:
         result.identifiers = Identifiers()
@@ -394,11 +386,12 @@ def _previewed(
         result.mapping += reading.activation.advice(schema)
     with closing(batches(reading, result)) as found:
         for batch in found:
-            contacts = _count(batch, once, result, show, activation.contact)
+            contacts = _count(batch, once, result, first, activation.contact)
             if result.identifiers:
                 result.identifiers.count(contacts, activation.contact, reports, cache)
     result.pending = reports.counts(activation.name)["pending"]
-    result.show_first(reports.first_to_be_sent(activation.name, show, cap_of(activation)), show)
+    first.wait(reports.first_to_be_sent(activation.name, show, cap_of(activation)))
+    result.shown = first.shown
     result.compare(source, reading)
     turns.end(reports, cache)
     result.edited = reading.edited
@@ -433,7 +426,7 @@ def look(reading: Plan, enough: Callable[[Preview], bool]) -> Preview:
     result, once = Preview(reading.activation.name, gauge=gauge), Once()
     with closing(batches(reading, result)) as found:
         for batch in found:
-            _count(batch, once, result, 0, reading.activation.contact)
+            _count(batch, once, result, FirstRows(0), reading.activation.contact)
             if enough(result):
                 result.whole = next(found, None) is None  # one that is there is not counted
                 break
@@ -454,7 +447,7 @@ def _behind(whole: Plan, once: Once) -> int:
     return len(found) + max(0, alone - once.alone)
 
 
-def _count(batch: Sorted, once: Once, result: Preview, show: int, how: Contact) -> list[str]:
+def _count(batch: Sorted, once: Once, result: Preview, shown: FirstRows, how: Contact) -> list[str]:
     """Count rows by what would become of them; the contacts of those that would be recorded to be
     sent. `how`: what their contacts are known by."""
     contacts = []
@@ -463,7 +456,7 @@ def _count(batch: Sorted, once: Once, result: Preview, show: int, how: Contact) 
     result.already_recorded += batch.already
     result.without_key += batch.without_key
     first = [row for row in batch.new if once.comes_first(row.row_key)]
-    again = [row for _, row in batch.corrected if once.comes_first(row.row_key)]
+    again = [(at.id, row) for at, row in batch.corrected if once.comes_first(row.row_key)]
     result.repeated += (
         len(batch.repeated) + len(batch.new) + len(batch.corrected) - len(first) - len(again)
     )
@@ -472,7 +465,7 @@ def _count(batch: Sorted, once: Once, result: Preview, show: int, how: Contact) 
     once.alone += sum(isinstance(row.content, Interaction) for row in alone)
     turns, gauge = result.turns, result.gauge
     gauge = gauge if gauge and gauge.is_wanted else None
-    for row in (*first, *again):
+    for delivery_id, row in (*((None, row) for row in first), *again):
         match row.content:
             case _ if row.history:
                 result.history += 1
@@ -488,6 +481,5 @@ def _count(batch: Sorted, once: Once, result: Preview, show: int, how: Contact) 
                 result.new += 1
                 if turns:
                     turns.add(interaction.contact)
-                if len(result.shown) < show:
-                    result.shown.append((row.row_key, interaction))
+                shown.add(row.row_key, interaction, delivery_id)
     return contacts

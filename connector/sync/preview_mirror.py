@@ -13,6 +13,7 @@ from connector.rules.gauge import Gauge
 from connector.rules.interaction import Invalid
 from connector.rules.turns import cap_of
 from connector.rules.words import rows
+from connector.sync.first_rows import FirstRows
 from connector.sync.mirror import (
     Comparing,
     Said,
@@ -86,6 +87,7 @@ class Foreseen:
     def __init__(self, reading: Plan, result: Preview, show: int, memory: Reports) -> None:
         assert result.mirror is not None
         self.reading, self.result, self.show, self.memory = reading, result, show, memory
+        self.first = FirstRows(show)
         self.mirror = result.mirror
         self._pending = memory.counts(result.activation)[State.PENDING]
         self.obsolete: set[str] = set()
@@ -103,16 +105,16 @@ class Foreseen:
                 self.obsolete.add(staged.row_key)
             self.mirror.better[before.known.state] += not isinstance(staged.content, Invalid)
             returned = before.known.state is State.REMOVED
-            contacts += self._sent(staged, "returned" if returned else "new")
+            contacts += self._sent(staged, "returned" if returned else "new", before.known.id)
         for wish in said.wishes:
             if wish.aim is Aim.REPLACE and wish.to is not None:
                 self._taken_back(wish.delivery_id, wish.to.row_key, "replaced")
                 self.mirror.unlike += wish.unlike
                 self.mirror.ended += isinstance(wish.to.content, Invalid)
-                contacts += self._sent(wish.to, "replaced")
+                contacts += self._sent(wish.to, "replaced", wish.delivery_id)
         return contacts
 
-    def _sent(self, staged: Staged, what: str) -> list[str]:
+    def _sent(self, staged: Staged, what: str, delivery_id: int | None = None) -> list[str]:
         result, content = self.result, staged.content
         if what == "returned":
             self.mirror.count("returned", staged.row_key)
@@ -130,8 +132,7 @@ class Foreseen:
             self.mirror.sends += 1
         if result.turns:
             result.turns.add(content.contact)
-        if len(result.shown) < self.show:
-            result.shown.append((staged.row_key, content))
+        self.first.add(staged.row_key, content, delivery_id)
         return [content.contact]
 
     def _taken_back(self, delivery_id: int, row_key: str, what: str) -> None:
@@ -169,8 +170,9 @@ class Foreseen:
         if cap:
             waiting = self.memory.waiting_for_turn(result.activation, cap).replaced
             mirror.late = min(waiting, mirror.sends)
-        first = self.memory.first_to_be_sent(result.activation, most, cap)
-        result.show_first((row for row in first if row[0] not in self.obsolete), self.show)
+        recorded = self.memory.first_to_be_sent(result.activation, most, cap)
+        self.first.wait(row for row in recorded if row[1] not in self.obsolete)
+        result.shown = self.first.shown
         result.edited, result.notes = reading.edited, list(reading.notes)
         if left:
             result.notes.append(f"{rows(left)} {LEFT}")

@@ -189,12 +189,28 @@ class History:
         self.done("approve", self.name)
 
     def a_run_is_undone(self) -> None:
-        if runs := self.shop.connector("runs", self.name, "--json").json.get("runs"):
-            self.done("undo", self.dice.choice(runs)["run_id"], "--yes")
+        """As its plan says."""
+        runs = self.shop.connector("runs", self.name, "--json").json.get("runs")
+        if not runs:
+            return
+        run_id = self.dice.choice(runs)["run_id"]
+        plan = self.shop.connector("undo", run_id, "--dry-run", "--json").json
+        done = self.done("undo", run_id, "--yes").json
+        for name in ("rows", "contacts", "already_gone"):
+            assert done[name] == plan[name], name
+        assert done["undone"] + len(done["refused"]) == plan["rows"]
+        left = self.shop.connector("undo", run_id, "--dry-run", "--json").json
+        assert (left["rows"], left["standing"]) == (0, done["standing"])
 
     def a_person_is_forgotten(self) -> None:
+        """As the plan says."""
+        whose = ("--contact", contact_id(self.dice.choice((1, 2, 3))))
         more = self.dice.choice(([], ["--delete-interactions"]))
-        self.done("forget", "--contact", contact_id(self.dice.choice((1, 2, 3))), "--yes", *more)
+        plan = self.shop.connector("forget", *whose, *more, "--dry-run", "--json").json
+        done = self.done("forget", *whose, *more, "--yes").json
+        for name in ("rows", "states", "interactions"):
+            assert done[name] == plan[name], name
+        assert done["forgotten"] == plan["rows"]
 
     # --- the project and its ledger -------------------------------------------------------------
 
@@ -322,6 +338,39 @@ class History:
         assert not (run["status"] == "succeeded" and waits), f"succeeded, and {waits} wait"
         assert needs or run["status"] != "attention", "attention for nothing"
         assert not waits or "rows" in [need["kind"] for need in needs], "rows wait in silence"
+        self.dice.choice((self.quarantine_agrees, self.a_story_agrees, self.a_look_agrees))(run)
+
+    # --- what other commands tell of it, one of them after each run -----------------------------
+
+    def quarantine_agrees(self, run: Any) -> None:
+        listed = {(row["row_key"], row["state"]) for row in self.waiting()}
+        with self.shop.ledger_connection() as c:
+            rows = c.execute("select row_key, state from deliveries").fetchall()
+        assert listed == {(key, state) for key, state in rows if state in FOR_A_PERSON}
+
+    def a_story_agrees(self, run: Any) -> None:
+        """That of any row, and the run among the others."""
+        (last,) = self.shop.connector("runs", self.name, "--limit", "1", "--json").json["runs"]
+        assert last == {name: run[name] for name in last}
+        with self.shop.ledger_connection() as c:
+            rows = c.execute("select id, row_key, state, interaction_id from deliveries").fetchall()
+            if not rows:
+                return
+            id, key, state, interaction_id = self.dice.choice(rows)
+            tries = "select count(*) from attempts where delivery_id = ?"
+            ((number,),) = c.execute(tries, (id,)).fetchall()
+        told = self.shop.connector("explain", self.name, key, "--json").json
+        assert (told["state"], len(told["attempts"])) == (state, number)
+        assert state != "delivered" or told["interaction_id"] == interaction_id
+        changes = [each["state"] for each in told["story"] if each["state"]]
+        assert not changes or changes[-1] == state, told["story"]
+
+    def a_look_agrees(self, run: Any) -> None:
+        """What was sent is there, once; and as it was sent, where the ledger has seen it sent."""
+        found = self.shop.connector("verify", run["run_id"], "--json").json
+        taken_back = [each for each in found["still_there"] if not each["recent"]]
+        assert not [*found["missing"], *found["doubled"], *taken_back], found
+        assert not found["changed"] or "put back" in self.log, found
 
 
 def came_to_pass(foreseen: Any, run: Any, posts: int) -> None:

@@ -240,6 +240,21 @@ def test_a_preview_tells_how_many_would_wait(shop: Shop, clock: Clock) -> None:
     assert after["requests"] == []
 
 
+@pytest.mark.parametrize("mode", ["append", "mirror"])
+def test_a_preview_gives_the_turn_to_a_row_that_was_recorded_first(shop: Shop, mode: str) -> None:
+    shop.configure(more=f"mode: {mode}\n    per_contact: {{most: 1, every: 1d}}", cursor="")
+    shop.add({"id": "old", "rating": 9, "contact": contact_id(1)})
+    shop.sync()
+    shop.execute("update visits set rating = 3")
+    shop.add({"id": "new", "rating": 4, "contact": contact_id(1)})
+
+    shown = shop.connector("preview", "visits", "--json").json["requests"]
+    shop.sync()
+
+    assert [request["row_key"] for request in shown] == ["old"]
+    assert [*shop.stored] == ["old"]
+
+
 def test_rows_that_wait_are_none_that_a_run_is_judged_by(shop: Shop, clock: Clock) -> None:
     shop.configure(more=CAP, limits="{rows: 4}")
     for contact in (1, 2):
