@@ -17,10 +17,11 @@ from connector.destinations.answers import Response
 from connector.destinations.credentials import api_key
 from connector.destinations.engage.contacts import Contacts
 from connector.destinations.engage.errors import (
-    ABOUT_THE_REQUEST,
     ABOUT_THIS_INTERACTION,
     MISCONFIGURED,
     NO_SUCH_ROUTE,
+    NOT_TAKEN,
+    SAYS_NOTHING_OF_STORING,
     has_error_code,
 )
 from connector.destinations.engage.grammar import CAN, EngageActivation, EngageSettings, is_guid
@@ -139,9 +140,9 @@ class Engage(Schemas, Contacts):
         self.refuse_all(response)
         words = self.words(response)
         none_is_taken = f"the destination takes no interactions: {words}"
-        if _is_about_everything(response, words):
+        if status in NOT_TAKEN or _is_about_everything(response, words):
             raise DestinationUnusable(none_is_taken, status)
-        if status in ABOUT_THE_REQUEST:
+        if status in SAYS_NOTHING_OF_STORING:
             return Unknown(self.reason(response), status, distrust=none_is_taken)
         if status in ABOUT_THIS_INTERACTION:
             return Refused(self.reason(response), status, _is_about_contact(status, words))

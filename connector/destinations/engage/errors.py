@@ -14,9 +14,12 @@ NO_SUCH_ROUTE = re.compile(r"no http resource|no action was found|no type was fo
 MISCONFIGURED = "InvalidSystemConfiguration"
 """A 500 that will not pass by itself."""
 ABOUT_THIS_INTERACTION = (400, 404, 409, 413, 422)
-ABOUT_THE_REQUEST = (405, 406, 410, 411, 415)
-"""What every interaction would meet. That nothing was stored it does not say: 406, for one, many
-frameworks say after the work was done, when nothing fits what was asked for."""
+NOT_TAKEN = (405, 411, 415)
+"""What every interaction would meet, said before any work is done (RFC 9110, section 15.5)."""
+SAYS_NOTHING_OF_STORING = (406, 410)
+"""What every interaction would meet, too. 406 many frameworks say after the work was done, when
+nothing fits what was asked for; what is gone nobody says."""
+ABOUT_THE_REQUEST = (*NOT_TAKEN, *SAYS_NOTHING_OF_STORING)
 
 
 def has_error_code(response: Response) -> bool:
