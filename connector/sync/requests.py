@@ -78,6 +78,7 @@ class SettlingRequests:
 
     async def _round(self) -> None:
         flow, after = self.flow, 0
+        self.result.unread.clear()  # all are asked about anew
         while not flow.stop.asked and (
             found := await flow.call(flow.ledger.requests_open, self.running.run, after, PAGE)
         ):
@@ -107,6 +108,7 @@ class SettlingRequests:
             self.result.wait_for(read.wait)
         if await self.flow.call(ledger.asked, run, asked):
             self._count(asked.settlements)
+        self._tell_of_unread(doubts, verdicts)
         if read.may_be_absent and wants_another_look(age, self.flow.settle_after):
             await self.flow.call(ledger.saw_request, run, request, self.boot, here_at)
 
@@ -127,6 +129,13 @@ class SettlingRequests:
         for reason in {v.reason for v in verdicts.values() if isinstance(v, Unread)}:
             log.warning("settle.incomplete", reason=reason, rows=len(doubts))
         return verdicts
+
+    def _tell_of_unread(self, doubts: Sequence[Doubt], verdicts: Mapping[int, Verdict]) -> None:
+        """What is with the destination to be processed is no doubt, and waits for nobody."""
+        for doubt in doubts:
+            verdict = verdicts[doubt.delivery_id]
+            if isinstance(verdict, Unread) and not doubt.submitted and not self.flow.stop.asked:
+                self.result.unread[verdict.reason] += 1
 
     def _asked(self, request: Request, doubt: Doubt) -> port.Doubt:
         """As the destination is asked about it."""

@@ -8,6 +8,7 @@ from connector.ledger.records import COUNTS, WAITS_FOR_TIME, Run, Tally
 from connector.rules.deed import Document
 from connector.rules.delivery import QUARANTINE
 from connector.rules.errors import HELD, ConnectorError, FailOn, Locate, unlocated, why
+from connector.sync.settled import is_unread
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +30,11 @@ class Result:
 
     @property
     def left(self) -> int:
-        """How much this run itself has left for a person: rows, and sentences."""
+        """How much this run itself has left for a person: rows, and sentences. Doubts are its own,
+        or an earlier run's, also where it says why they cannot be settled."""
         tally = self.tally
-        return tally.invalid + tally.rejected + tally.own_doubts + len(tally.notes)
+        news = sum(not is_unread(note) for note in tally.notes)
+        return tally.invalid + tally.rejected + tally.own_doubts + news
 
     def exit_code(self, fail_on: FailOn = FailOn.WAITING) -> int:
         """The code of this one alone."""

@@ -23,7 +23,6 @@ from connector.rules.errors import (
 from connector.rules.gauge import Gauge, Sample
 from connector.rules.hold import Hold
 from connector.rules.schema import InteractionSchema
-from connector.rules.trial import NOTE
 from connector.rules.turns import Waiting, cap_of
 from connector.sync.approving import Leave, leave, past_the_gate, record_unseen
 from connector.sync.deliver import Delivering, DeliveringParcels
@@ -466,9 +465,7 @@ async def _settle(running: Running, counts: Mapping[State, int] | None = None) -
     running.tally.submitted = max(0, running.tally.submitted - settled.taken)
     known = settled.delivered + settled.rejected + settled.absent + settled.later
     running.tally.in_doubt = max(0, running.tally.in_doubt - known)
-    running.tally.notes[:] = [note for note in running.tally.notes if note != NOTE]
-    if settled.beside_trials:
-        running.tally.notes.append(NOTE)
+    settled.tell(running.tally.notes)
     running.flow.stop.raise_error()
     return settled
 

@@ -43,6 +43,7 @@ NOWHERE = (
     " are by now cannot be seen, since its identifier finds it no more ({reason}). Look in {called}"
     " and tell with `connector quarantine settle`"
 )
+NOT_LOOKED_UP = "whose the contact's identifier is could not be looked up anew"
 CONTRADICTED = (
     "an interaction at the destination looks like this row's, and the destination gave its id to"
     ' the row "{row_key}", which is another one: one of the two answers was wrong. Look at both in'
@@ -260,7 +261,7 @@ class Settling:
         if isinstance(verdict, Absent) and doubt.delivery_id in unknown:
             reason = unknown[doubt.delivery_id]
             verdict = Undecided(reason) if reason else verdict
-            return self._settlement(doubt, verdict, reason or "not looked up")
+            return self._settlement(doubt, verdict, reason or NOT_LOOKED_UP)
         return self._settlement(doubt, verdict, read.gap)
 
     def _settlement(self, doubt: Doubt, verdict: Verdict, gap: str | None) -> Settlement | None:
@@ -277,6 +278,7 @@ class Settling:
                     doubt, State.DELIVERED, how, interaction_id, of_unknown_content=unknown
                 )
             case Absent() if gap:
+                self._stays_unread(gap)
                 return None
             case Absent(_, how):
                 if (rest := self._rest(doubt)) >= timedelta(0):
@@ -293,8 +295,13 @@ class Settling:
             case Underway(next_in):
                 self.result.wait_for(next_in)
                 return None
-            case Unread():
+            case Unread(reason):
+                self._stays_unread(reason)
                 return None
+
+    def _stays_unread(self, reason: str) -> None:
+        if reason != UNSETTLED and not self.flow.stop.asked:
+            self.result.unread[reason] += 1
 
 
 @dataclass(slots=True)

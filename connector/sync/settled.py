@@ -1,13 +1,22 @@
 """What a round of settling brought, by rows or by requests."""
 
+from collections import Counter
+from dataclasses import field
 from datetime import timedelta
 from typing import Protocol
 
 from connector.basis import dataclass
 from connector.rules.absence import Age
+from connector.rules.trial import NOTE
+from connector.rules.words import rows
 
 NUMBERS = (
     *("delivered", "absent", "rejected", "resent", "assumed", "later", "taken", "beside_trials"),
+    "unread",
+)
+UNREAD = (
+    "{rows} in doubt cannot be settled as long as the destination does not show what became of them"
+    " ({reason}); each run asks again"
 )
 
 
@@ -27,6 +36,8 @@ class Settled:
     """Those of all that the destination had taken over before."""
     beside_trials: int = 0
     """Those of which nothing is said, since a test or a probe may look like them."""
+    unread: Counter[str] = field(default_factory=Counter)
+    """How many stay in doubt since the destination did not show all, by why it did not."""
     next_in: timedelta | None = None
 
     def add(self, other: "Settled") -> None:
@@ -40,9 +51,24 @@ class Settled:
         """Count a row that is pending again. `anew`: this run sends it again."""
         self.absent, self.later = self.absent + anew, self.later + (not anew)
 
+    def tell(self, notes: list[str]) -> None:
+        """Put what keeps doubts from being settled among the notes of a run, in the place of what
+        an earlier round has put there."""
+        notes[:] = [note for note in notes if note != NOTE and not is_unread(note)]
+        if self.beside_trials:
+            notes.append(NOTE)
+        if self.unread:
+            ((reason, _),) = self.unread.most_common(1)
+            notes.append(UNREAD.format(rows=rows(self.unread.total()), reason=reason))
+
     def wait_for(self, span: timedelta) -> None:
         """Some doubt may be settled after `span`."""
         self.next_in = span if self.next_in is None else min(self.next_in, span)
+
+
+def is_unread(note: str) -> bool:
+    """Whether a note says that doubts cannot be settled for what the destination does not show."""
+    return UNREAD.split("}")[1].split("{")[0] in note
 
 
 def since(then: int | None, now: int | None) -> timedelta | None:

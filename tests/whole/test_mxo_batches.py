@@ -253,6 +253,25 @@ def test_a_batch_that_is_too_large_goes_again_in_halves(project: Project) -> Non
     is_true(project)
 
 
+def test_why_a_batch_cannot_be_settled_is_told_of_doubts_alone(project: Project) -> None:
+    project.add(1)
+    project.sync("--wait")
+    project.behave(faults={"status_after": {503: 1}}, status_faults={"html": 1})
+    project.add(1, 1)
+
+    lost = project.sync().run
+    project.behave()
+    project.sync("--wait")
+    project.behave(status_faults={"html": 1})
+    project.add(1, 2)
+    submitted = project.sync().run
+
+    (note,) = lost["notes"]
+    assert "1 row in doubt cannot be settled" in note
+    assert "no status of its batch: HTTP 200" in note
+    assert (submitted["notes"], submitted["submitted"], submitted["in_doubt"]) == ([], 1, 0)
+
+
 def test_a_word_that_nobody_knows_is_under_way(project: Project) -> None:
     project.add(4)
     project.behave(words={"done": "GRILLED"})

@@ -69,6 +69,25 @@ def test_what_is_not_there_is_believed_only_after_the_wait(shop: Shop) -> None:
     assert [attempt["outcome"] for attempt in outcomes] == ["unknown", "accepted"]
 
 
+def test_why_doubts_cannot_be_settled_is_told_and_is_no_news_of_the_run(shop: Shop) -> None:
+    unread = ReadFaults(html=1.0)
+    shop.sandbox.behaviour = behaving(faults=Faults(status_after={503: 1.0}), read_faults=unread)
+    shop.add({"id": "v1"}, {"id": "v2"})
+
+    first = shop.sync("--fail-on", "new")
+    again = shop.sync("--fail-on", "new")
+    shop.sandbox.behaviour = behaving()
+    settled(shop)
+
+    (note,) = first.run["notes"]
+    assert note.startswith("2 rows in doubt cannot be settled as long as the destination does not")
+    assert "(reading back gave no list: HTTP 200)" in note
+    assert again.run["notes"] == [note]
+    assert (first.code, again.code) == (1, 0)
+    assert shop.stored == {"v1": 1, "v2": 1}
+    assert shop.connector("runs", "--json").json["runs"][0]["notes"] == []
+
+
 @pytest.mark.parametrize("status", [303, 406])
 @pytest.mark.parametrize("stored", [True, False])
 def test_what_does_not_say_that_nothing_was_stored_stops_the_run_and_is_settled(
