@@ -71,6 +71,40 @@ def test_all_pages_are_read_to_the_last(rel: str) -> None:
     assert asked == 5
 
 
+@pytest.mark.parametrize(
+    "way",
+    [
+        {"continuation": "t"},
+        {"continuationToken": "t", "links": []},
+        {"links": [{"rel": "next", "href": "/x?continuationToken=t"}]},
+        {"Links": [{"Rel": "Next", "Href": "/x?continuation=t"}]},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("names", ["small", "capital"])
+def test_the_way_to_the_next_page_may_be_written_otherwise(way: Page, names: str) -> None:
+    def pages(number: int, token: str | None) -> Page:
+        entry = {"id": f"i{number}", "createdDate": "2026-11-01T10:00:00Z", "payload": {"Key": 1}}
+        page = {"items": [entry]}
+        if names == "capital":
+            page = {"Items": [{name[0].upper() + name[1:]: v for name, v in entry.items()}]}
+        return page if token else {**page, **way}
+
+    shown, asked = read_back(pages)
+
+    assert (shown.gap, [s.id for s in shown.stored], asked) == (None, ["i0", "i1"], 2)
+    assert [s.payload for s in shown.stored] == [{"Key": 1}, {"Key": 1}]
+
+
+@pytest.mark.parametrize(("href", "whole"), [("/x?page=2", False), ("", True), (None, True)])
+def test_a_next_page_that_cannot_be_asked_for_is_missing(href: str | None, whole: bool) -> None:
+    links = [{"rel": "next", "href": href}]
+
+    shown, asked = read_back(lambda n, _: {**a_page([f"i{n}"]), "links": links})
+
+    assert ((shown.gap is None), asked) == (whole, 1)
+
+
 @pytest.mark.parametrize("rel", ["self", "prev", "previous", "first"])
 def test_a_link_to_where_one_has_been_is_not_followed(rel: str) -> None:
     shown, asked = read_back(lambda n, _: a_page([f"i{n}"], f"t{n}", rel))

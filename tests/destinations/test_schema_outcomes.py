@@ -123,3 +123,10 @@ def test_broken_rules_can_be_read_though_not_used() -> None:
             ask(server.url, lambda engage: engage.schema("visit"))
 
     assert found == Definition("visit", "Visit", {"type": "objekt"})
+
+
+def test_a_definition_is_read_where_names_begin_with_capitals() -> None:
+    body = json.dumps({f"{name[0].upper()}{name[1:]}": v for name, v in VISIT.content.items()})
+
+    with scripted(200, body) as server:
+        assert ask(server.url, lambda engage: engage.definition("visit")) == VISIT

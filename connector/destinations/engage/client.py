@@ -27,6 +27,7 @@ from connector.destinations.engage.errors import (
 from connector.destinations.engage.grammar import CAN, EngageActivation, EngageSettings, is_guid
 from connector.destinations.engage.pages import (
     LONGEST_TOKEN,
+    by_name,
     doubt_of_page,
     id_text,
     page_of,
@@ -234,7 +235,7 @@ class Engage(Schemas, Contacts):
 
     def _shown(self, content: object, interaction_id: str) -> Shown | Unread:
         page = page_of([content])
-        contact_id = content.get("contactId") if isinstance(content, dict) else None
+        contact_id = by_name(content).get("contactId") if isinstance(content, dict) else None
         if not page or not isinstance(contact_id, str) or id_text(contact_id) != contact_id:
             return Unread("reading back gave no interaction")
         if page[0].id.lower() != interaction_id.lower():

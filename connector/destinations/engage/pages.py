@@ -1,7 +1,9 @@
 """What a page of interactions says, whichever shape it has; nothing of it is taken on trust."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import orjson
@@ -14,12 +16,21 @@ PAGE_SIZE = 50
 """Interactions on a page of Engage; there is no parameter for it."""
 BACK = re.compile("self|prev|first|back")
 """Links that lead to where one has been."""
+ON = re.compile("next|more")
+TOKENS = ("continuation", "continuationtoken")
+NO_WAY_ON = "reading back gave a way to a next page that cannot be read"
+
+
+def by_name(content: Mapping[str, Any]) -> dict[str, Any]:
+    """An object by names that begin with a small letter: some write them with a capital."""
+    return {str(name)[:1].lower() + str(name)[1:]: value for name, value in content.items()}
 
 
 def page_of(content: object) -> list[Stored] | None:
     """The interactions of one page, whichever shape it has; None when it is none of them."""
     items: object = content
     if isinstance(content, dict):
+        content = by_name(content)
         items = next((content[name] for name in ("items", "data") if name in content), None)
     if not isinstance(items, list):
         return None
@@ -30,8 +41,9 @@ def page_of(content: object) -> list[Stored] | None:
 
 def _stored(item: object) -> Stored | None:
     """An interaction; None for what cannot be one."""
-    name = id_text(item.get("id")) if isinstance(item, dict) else None
-    if not isinstance(item, dict) or name is None:
+    item = by_name(item) if isinstance(item, dict) else {}
+    name = id_text(item.get("id"))
+    if name is None:
         return None
     payload = item.get("payload")
     try:
@@ -55,10 +67,12 @@ def id_text(value: object) -> str | None:
 
 
 def doubt_of_page(content: object, items: int) -> str | None:
-    """Why the last page may not be the last: a full one that has no place for a token."""
-    if items >= PAGE_SIZE and not (isinstance(content, dict) and "links" in content):
+    """Why the last page may not be the last: a full one that has no place for a token, or one with
+    a link that leads on and has no token."""
+    if items >= PAGE_SIZE and not (isinstance(content, dict) and "links" in by_name(content)):
         return "reading back gave a full page and no way to the next one"
-    return None
+    leads_on = any(ON.search(rel) and href.strip() for rel, href in _links(content))
+    return NO_WAY_ON if leads_on else None
 
 
 def _instant(text: object) -> tuple[datetime | None, bool]:
@@ -73,21 +87,32 @@ def _instant(text: object) -> tuple[datetime | None, bool]:
 
 
 def token_of(content: object, seen: set[str]) -> str | None:
-    """The token of the next page: in the href of a link, as the Swagger has no field for it. One
-    that was `seen`, if a link says that it leads on and no other does; None on the last page."""
-    links = content.get("links") if isinstance(content, dict) else None
-    told = [link for link in links if isinstance(link, dict)] if isinstance(links, list) else []
-    on = [link for link in told if not BACK.search(_text(link.get("rel")).lower())]
-    on.sort(key=lambda link: "next" not in _text(link.get("rel")).lower())
-    tokens = [token for link in on for token in _tokens(_text(link.get("href")))]
+    """The token of the next page: in the href of a link, as the Swagger has no field for it, or in
+    a field all the same. One that was `seen`, if a link says that it leads on and no other does;
+    None on the last page."""
+    on = [(rel, href) for rel, href in _links(content) if not BACK.search(rel)]
+    on.sort(key=lambda link: "next" not in link[0])
+    tokens = [token for _, href in on for token in _tokens(href)]
+    fields = content if isinstance(content, dict) else {}
+    told = [v for name, v in fields.items() if str(name).lower().replace("_", "") in TOKENS]
+    tokens += [token for token in told if isinstance(token, str) and token]
     return next((token for token in tokens if token not in seen), next(iter(tokens), None))
+
+
+def _links(content: object) -> list[tuple[str, str]]:
+    """Where each link leads, in small letters, and its address."""
+    links = by_name(content).get("links") if isinstance(content, dict) else None
+    told = links if isinstance(links, list) else []
+    each_by_name = [by_name(each) for each in told if isinstance(each, dict)]
+    return [(_text(e.get("rel")).lower(), _text(e.get("href"))) for e in each_by_name]
 
 
 def _tokens(href: str) -> list[str]:
     try:
-        return parse_qs(urlsplit(href).query).get("continuation", [])
+        query = parse_qs(urlsplit(href).query)
     except ValueError:
         return []
+    return [token for name, given in query.items() if name.lower() in TOKENS for token in given]
 
 
 def _text(value: object) -> str:

@@ -6,6 +6,7 @@ from connector.destinations.answers import Response
 from connector.destinations.api import Api
 from connector.destinations.bodies import json_body
 from connector.destinations.engage.errors import ABOUT_THE_REQUEST, ABOUT_THIS_INTERACTION
+from connector.destinations.engage.pages import by_name
 from connector.destinations.hooks import LastLook, nothing_to_see
 from connector.destinations.http import LONGEST_WORDS, json_of, parsed, printable
 from connector.destinations.port import Applied, SchemaOutcome
@@ -49,7 +50,8 @@ class Schemas(Api):
         if response.status_code in (400, 404, 410, 422):
             return None
         content = json_of(response)
-        rules = content.get("jsonSchema") if isinstance(content, dict) else None
+        content = by_name(content) if isinstance(content, dict) else {}
+        rules = content.get("jsonSchema")
         if isinstance(rules, str):
             rules = parsed(rules)
         if response.status_code != 200 or not isinstance(rules, dict):
@@ -72,7 +74,7 @@ class Schemas(Api):
                 f"the destination does not list its schemas ({self.words(response)}); is this"
                 " the url of an Engage, and is the Interactions add-on enabled there?"
             )
-        ids = [entry.get("id") for entry in content if isinstance(entry, dict)]
+        ids = [by_name(entry).get("id") for entry in content if isinstance(entry, dict)]
         return [name for name in ids if isinstance(name, str)]
 
     async def definitions(self) -> list[Definition]:
