@@ -123,6 +123,8 @@ def _preview(
             found = preview_mirror(source, show, cache, can.shows, now.covers)
         else:
             found = previewing.preview(source, show, cache)
+            if now.reads_no_more:
+                found.leave_new()
         known = source.memory.knows_references(activation.name)
         found.first_alone = can.proof is Proof.REQUEST and known is False
         return found, now

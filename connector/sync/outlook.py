@@ -33,7 +33,7 @@ FROM_BACKUP = (
     " back before they are sent"
 )
 READ_AGAIN = "it is read again at each run; `connector preview` compares what its model has now"
-ALL_REJECTED = "certain that no contact can have the identifiers of the rows that are new"
+ALL_REJECTED = "certain that no contact can have the identifiers of the rows that there are"
 TOO_EARLY = "too early for the rows that there are: each waits for its turn"
 BY_ROWS = (None, ALL_REJECTED, TOO_EARLY)
 """Why a run sends nothing, where that is known from the rows of the model alone."""
@@ -79,6 +79,12 @@ class Stands:
     """That what is held may go: who has approved it, and until when that holds."""
     mirrors: bool = False
     """Its model is read at each run, also while it is held."""
+
+    @property
+    def reads_no_more(self) -> bool:
+        """Whether the next run does just what was approved, and does not read the model."""
+        held = self.held if self.approved and not self.mirrors else None
+        return held is not None and not held.build and not held.emptied
 
     @property
     def covers(self) -> Covers:
@@ -129,13 +135,15 @@ class Outlook:
 @dataclass(frozen=True, slots=True)
 class Ahead:
     """What a run would find: `new` rows to be sent, what it would see of the model, what that is
-    compared with, and the rows to be sent, gauged. `whole`: there are no others."""
+    compared with, and the rows to be sent, gauged. `whole`: there are no others; `again`: recorded
+    rows that it would reject as they were before."""
 
     new: int = 0
     seen: Seen = field(default_factory=Seen)
     compared: Compared = field(default_factory=Compared)
     gauge: Gauge | None = None
     whole: bool = True
+    again: int = 0
 
 
 def what_next_run_would_do(limits: Limits, stands: Stands, ahead: Ahead) -> Outlook:
@@ -172,6 +180,7 @@ def what_next_run_would_do(limits: Limits, stands: Stands, ahead: Ahead) -> Outl
         looks = limits.matched is not None and figures.usual_match is not None and figures.due
         if looks and ahead.compared.sample is None:
             notes = (*notes, LOOKED_UP)
+    in_its_course += ahead.again
     if ahead.gauge:
         figures = aged(figures, ahead.gauge)
     # a model that was empty when that was shown, and is no more, is judged anew
@@ -181,7 +190,7 @@ def what_next_run_would_do(limits: Limits, stands: Stands, ahead: Ahead) -> Outl
         return Outlook(Would.BE_HELD, reason.removeprefix("held: "), notes=notes)
     if stands.closed and figures.due:
         return Outlook(Would.NOTHING, stands.closed, notes=notes)
-    if rejected and figures.due <= in_its_course:
+    if (rejected or ahead.again) and figures.due <= in_its_course:
         return Outlook(Would.NOTHING, ALL_REJECTED, notes=notes)
     if not figures.due:
         return Outlook(Would.NOTHING, TOO_EARLY if stands.in_line else None, notes=notes)

@@ -5,7 +5,7 @@ reports on the ledger if there is one, and the destination's schema and contacts
 """
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import field, replace
 from math import ceil
@@ -15,7 +15,7 @@ from connector.basis import dataclass
 from connector.ledger.reports import Reports
 from connector.rules.activation import Contact
 from connector.rules.columns import mapping_misfits
-from connector.rules.contacts import ContactCache, Matches
+from connector.rules.contacts import ContactCache
 from connector.rules.deed import Document
 from connector.rules.delivery import State
 from connector.rules.errors import Problem
@@ -28,6 +28,7 @@ from connector.rules.turnover import Turnover
 from connector.rules.turns import cap_of
 from connector.sync.behind import passed_over
 from connector.sync.first_rows import FirstRows
+from connector.sync.identifiers import Identifiers, refused_again
 from connector.sync.limits import Compared, Seen, mirror_passed_limit
 from connector.sync.lookup import Contacts
 from connector.sync.once import MANY, Once, TooMany
@@ -48,39 +49,6 @@ from connector.sync.usual import history_of, look_up
 
 EXAMPLES = 3
 """Row keys of each kind that are named."""
-
-
-@dataclass(slots=True)
-class Identifiers:
-    """The distinct contact identifiers of the rows that would be sent. `sample`: what came of
-    looking up those of the rows that are shown; None where nobody was asked."""
-
-    number: int = 0
-    cached: int = 0
-    malformed: int = 0
-    sample: Matches | None = None
-    _seen: set[int] = field(default_factory=set)
-
-    def count(
-        self, contacts: Iterable[str], how: Contact, reports: Reports, cache: ContactCache
-    ) -> None:
-        """Count those of `contacts` that were not counted yet."""
-        # a hash of 64 bits is a third of the text, and exact enough to count by
-        new = [c for c in dict.fromkeys(contacts) if hash(c) not in self._seen]
-        self._seen.update(map(hash, new))
-        self.number += len(new)
-        self.malformed += sum(bool(how.malformed(c)) for c in new)
-        if how.table is None:
-            digests = [cache.digest(contact, how) for contact in new]
-            self.cached += len(reports.contacts(cache.destination, digests, cache.span))
-
-    def document(self) -> Document:
-        return {
-            "identifiers": self.number,
-            "cached": self.cached,
-            "malformed": self.malformed,
-            "sample": self.sample.document if self.sample else None,
-        }
 
 
 @dataclass(slots=True)
@@ -167,12 +135,18 @@ class Preview:
     edited: Sequence[str] = ()
     """The parts of the activation that were edited since its model was last read to the end."""
     pending: int = 0
+    again: Sequence[tuple[str, str]] = ()
+    """Recorded rows that would be rejected as those were, and why; none of them is `pending`."""
     outlook: Outlook = field(default_factory=lambda: Outlook(Would.SEND))
     reasons: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
     refusals: set[str] = field(default_factory=set)
     """The reasons of rows that would be rejected."""
     shown: list[tuple[str, Interaction]] = field(default_factory=list)
+    recorded: list[tuple[str, Interaction]] = field(default_factory=list)
+    """The first of those that wait in the ledger alone."""
+    reads: bool = True
+    """The model would be read: not by a run that does just what was approved."""
     rows_together: int = 1
     """About how many rows one request takes."""
     first_alone: bool = False
@@ -201,7 +175,8 @@ class Preview:
         else:
             read = (self.staged, self.invalid, self.turnover, self.empty)
             seen = Seen(*read, rejected=self.rejected)
-            ahead = Ahead(self.new, seen, self.compared, self.gauge, self.whole)
+            again = len(self.again)
+            ahead = Ahead(self.new, seen, self.compared, self.gauge, self.whole, again)
             self.outlook = self._in_turn(what_next_run_would_do(limits, stands, ahead))
         self.outlook = and_what_may_be(self.outlook, stands)
         return self.outlook
@@ -248,6 +223,7 @@ class Preview:
         self.empty = not self.read and activation.limits.empty == "hold" and reading.is_empty()
         history = history_of(memory, activation, source.zone, source.now, self.empty)
         self.compared = Compared(history)
+        self.again = refused_again(memory, activation)
         if self.gauge and self.gauge.is_wanted:
             self.gauge.add_recorded(memory.to_be_sent(activation.name))
 
@@ -279,6 +255,17 @@ class Preview:
         line = self.turns.waiting if self.turns else None
         return line.number if line else 0
 
+    def leave_new(self) -> None:
+        """A run that does what was approved does not read the model: what is new is left to the
+        run after it, and counted alone."""
+        self.invalid = self.rejected = self.repeated = self.without_key = self.history = 0
+        self.reasons, self.examples = Counter(), {}
+        self.identifiers = Identifiers() if self.identifiers else None
+        for row_key, reason in self.again:
+            self.count_reason(reason, row_key)
+        self.shown = self.recorded
+        self.reads = False
+
     def has_turn(self, contact: str) -> bool:
         """Whether the next row of `contact` could go at once."""
         return self.turns is None or self.turns.has_one(contact)
@@ -287,7 +274,8 @@ class Preview:
     def now(self) -> int:
         """How many rows could go at once, of those that are to be sent."""
         again = self.mirror.sends if self.mirror else 0
-        return max(0, self.new + self.pending + again - self.waiting)
+        new = self.new if self.reads else 0
+        return max(0, new + self.pending + again - self.waiting)
 
     @property
     def number_of_requests(self) -> int:
@@ -329,7 +317,7 @@ class Forecast:
             "new": counted.new,
             "already_recorded": counted.already_recorded,
             "invalid": counted.invalid,
-            "rejected": counted.rejected,
+            "rejected": counted.rejected + len(counted.again),
             "history": counted.history,
             "repeated": counted.repeated,
             "without_key": counted.without_key,
@@ -389,10 +377,16 @@ def _previewed(
             contacts = _count(batch, once, result, first, activation.contact)
             if result.identifiers:
                 result.identifiers.count(contacts, activation.contact, reports, cache)
-    result.pending = reports.counts(activation.name)["pending"]
-    first.wait(reports.first_to_be_sent(activation.name, show, cap_of(activation)))
-    result.shown = first.shown
     result.compare(source, reading)
+    result.pending = max(0, reports.counts(activation.name)["pending"] - len(result.again))
+    for row_key, reason in result.again:
+        result.count_reason(reason, row_key)
+    most, refused = show + len(result.again), {key for key, _ in result.again}
+    waiting = reports.first_to_be_sent(activation.name, most, cap_of(activation))
+    recorded = FirstRows(show)
+    for rows in (first, recorded):
+        rows.wait(row for row in waiting if row[1] not in refused)
+    result.shown, result.recorded = first.shown, recorded.shown
     turns.end(reports, cache)
     result.edited = reading.edited
     _, told = passed_over(reading, reading.mark, bool(result.cursors))

@@ -14,6 +14,7 @@ from connector.rules.interaction import Invalid
 from connector.rules.turns import cap_of
 from connector.rules.words import rows
 from connector.sync.first_rows import FirstRows
+from connector.sync.identifiers import Identifiers
 from connector.sync.mirror import (
     Comparing,
     Said,
@@ -22,7 +23,7 @@ from connector.sync.mirror import (
     with_digests,
 )
 from connector.sync.outlook import LEFT
-from connector.sync.preview import Identifiers, Mirror, Preview
+from connector.sync.preview import Mirror, Preview
 from connector.sync.reading import Plan, Source, plan
 from connector.sync.turns_ahead import TurnsAhead
 

@@ -64,6 +64,22 @@ def test_what_is_new_is_left_to_the_run_after_the_one_that_is_approved(held: Sho
     assert held.connector("preview", "visits", "--json").json["outlook"]["left"] == 0
 
 
+def test_a_preview_of_an_approved_run_counts_nothing_that_it_does_not_read(held: Shop) -> None:
+    before = held.connector("preview", "visits", "--json").json["estimated_seconds"]
+    approved(held, "--by", "bert")
+    held.add_many(500, first=100)
+    held.add({"id": "bad", "rating": 9}, {"id": None})
+
+    document = held.connector("preview", "visits", "--json").json
+
+    assert (document["outlook"]["left"], document["pending"]) == (500, 4)
+    assert [document[name] for name in ("invalid", "rejected", "without_key")] == [0, 0, 0]
+    assert (document["reasons"], len(document["requests"])) == ([], 4)
+    assert document["estimated_seconds"] == before
+    run = held.sync().run
+    assert [run[name] for name in ("delivered", "invalid")] == [4, 0]
+
+
 def test_what_is_not_held_cannot_be_approved(shop: Shop) -> None:
     shop.add_many(1)
     shop.sync()

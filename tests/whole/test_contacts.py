@@ -331,6 +331,33 @@ def test_what_engage_calls_malformed_is_rejected_with_advice(shop: Shop) -> None
     assert "country code, such as +46" in reasons(shop)["v1"]
 
 
+@pytest.mark.parametrize("limits", ["{rows: 1000}", "{refused: 50%}"])
+def test_a_malformed_row_that_is_let_go_again_is_told_as_it_is_rejected_again(
+    shop: Shop, limits: str
+) -> None:
+    shop.configure(identifier="email", limits=limits)
+    shop.add(*({"id": f"v{n}", "contact": f"c{n}@example.com"} for n in range(5)))
+    shop.add({"id": "bad", "contact": "c1 at example.com"})
+    shop.sync()
+    assert shop.state("bad") == "rejected"
+    shop.connector("quarantine", "retry", "visits", "bad", "--yes")
+    sets = ("new", "pending", "rejected")
+
+    alone = shop.connector("preview", "visits", "--json").json
+    checked = shop.connector("check", "--json").json["activations"][0]["outlook"]
+    shop.add({"id": "v5", "contact": "c5@example.com"})
+    both = shop.connector("preview", "visits", "--json").json
+    run = shop.sync().run
+
+    assert [alone[name] for name in sets] == [0, 0, 1]
+    assert (alone["outlook"]["would"], alone["requests"]) == ("send_nothing", [])
+    assert checked == alone["outlook"]
+    assert [reason["example_key"] for reason in alone["reasons"]] == ["bad"]
+    assert [both[name] for name in sets] == [1, 0, 1]
+    assert (both["outlook"]["would"], len(both["requests"])) == ("send", 1)
+    assert (run["delivered"], shop.state("bad")) == (1, "rejected")
+
+
 def test_a_malformed_identifier_that_is_corrected_is_sent(shop: Shop) -> None:
     shop.configure(identifier="email")
     shop.add({"id": "v1", "contact": "c1 at example.com"})
