@@ -281,9 +281,8 @@ class Reports(
             tries, decided = attempts_of(c, row.id), decisions_of(c, row.id)
             change = change_of(c, row.id)
             home = c.execute(select(watermarks).where(watermarks.c.activation == name)).first()
-        end = processed(tries, row.state, instant(row.changed_at))
-        if any(each["state"] == row.state for each in decided):
-            end = []
+        told = story(tries, decided)
+        told += processed(told, tries, row.state, instant(row.changed_at))
         return {
             "activation": activation,
             "row_key": row_key,
@@ -297,7 +296,7 @@ class Reports(
             "change": change,
             "attempts": tries,
             "decisions": [each for each in decided if not by_run(each)],
-            "story": [*story(tries, decided), *end],
+            "story": told,
             "pruned": None,
         }
 

@@ -8,7 +8,7 @@ from connector.ledger.records import document, instant, moment
 from connector.ledger.tables import attempts, decisions, deliveries, requests, turns
 from connector.rules import clocks
 from connector.rules.deed import Document
-from connector.rules.delivery import State, Submitted
+from connector.rules.delivery import State
 
 d, g, t = deliveries.c, changes.c, turns.c
 BECAME = {
@@ -64,12 +64,14 @@ def story(tries: list[Document], decided: list[Document]) -> list[Document]:
     return sorted(events, key=lambda event: str(event["at"]))
 
 
-def processed(tries: list[Document], state: str, since: str | None) -> list[Document]:
-    """The end of a row that went with a request, and of which nothing else tells: the destination
-    has processed it as it should."""
-    last = tries[-1] if tries else {}
-    if state != State.DELIVERED or last.get("outcome") != Submitted.word:
+def processed(
+    told: list[Document], tries: list[Document], state: str, since: str | None
+) -> list[Document]:
+    """The end of a row that went with a request, and of which nothing that is `told` tells: the
+    destination has processed it as it should."""
+    if state != State.DELIVERED or not told or told[-1]["state"] != State.SUBMITTED:
         return []
+    last = tries[-1] if tries else {}
     what = f"request {last['request']['reference']} processed" if "request" in last else "processed"
     return [
         {"at": since, "until": None, "what": what, "by": "the destination", "was": None}

@@ -509,3 +509,18 @@ def test_a_check_tells_that_mxo_was_seen_to_ignore_our_ids(project: Project) -> 
     assert checked.code == 0
     assert "give requests ids of its own instead of ours" in told(checked)
     assert "batch.rows" in told(checked)
+
+
+def test_a_story_ends_with_what_was_processed_also_after_a_doubt(project: Project) -> None:
+    project.behave(process_time=3600)
+    project.add(1)
+    project.sync()
+    project.behave(process_time=3600, faults={"reset_after": 1.0})
+    project.add(1, 1)
+    project.sync()
+    project.sandbox.finish()
+    project.sync()
+
+    story = project.connector("explain", "visits", "v1", "--json").json["story"]
+    assert [each["state"] for each in story] == ["in_doubt", "submitted", "delivered"]
+    assert "processed" in story[-1]["what"]
