@@ -49,11 +49,17 @@ def test_what_a_destination_may_write_differently_is_the_same(
     assert judge([claim(**ours)], [stored(**theirs)], SCHEMA, ()) == {1: Here("i1")}
 
 
+def test_what_a_destination_has_added_to_may_be_ours() -> None:
+    theirs = stored(key="a", price=1)
+
+    assert isinstance(judge([claim(key="a")], [theirs], SCHEMA, ())[1], Undecided)
+
+
 @pytest.mark.parametrize(
     "theirs",
     [
         {"key": "b"},
-        {"key": "a", "price": 1},
+        {"price": 1},
         {"key": "b", "price": 1},
     ],
 )

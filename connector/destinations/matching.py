@@ -215,9 +215,9 @@ def _may_be(ours: _Ours, stored: Stored, carriers: Carriers) -> bool:
         return False
     if not stored.readable:
         return True
-    more = there.keys() - sent.keys()  # what was not sent is not shown
-    both = sent.keys() & there.keys()
-    return all(_near(sent[n], there[n]) for n in both) and (row.remade or not more)
+    both = sent.keys() & there.keys()  # the destination may add some of its own
+    strange = sent and there and not both and not row.remade
+    return not strange and all(_near(sent[n], there[n]) for n in both)
 
 
 def _said_by(values: Iterable[Any], row_key: Sequence[str]) -> bool:
