@@ -22,12 +22,15 @@ from connector.rules.delivery import (
 from connector.rules.errors import DestinationUnusable
 from tests.destinations.engages import GUID, a_client, a_parcel, an_activation, sent
 
+COUNTED = b"HTTP/1.1 200 X\r\nContent-Length: 1\r\nConnection: close\r\n\r\n5"
+"""How many contacts there are."""
+
 
 class Script:
     """A server that gives one scripted answer to every request, byte for byte."""
 
     def __init__(self, answer: bytes) -> None:
-        self.answer, self.requests = answer, 0
+        self.answer, self.requests, self.counts = answer, 0, False
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         self.thread = threading.Thread(target=self._serve, daemon=True)
@@ -40,12 +43,13 @@ class Script:
             except OSError:
                 return
             with connection:
-                self._read(connection)
+                head = self._read(connection)
                 self.requests += 1
-                connection.sendall(self.answer)
+                counts = self.counts and b"/contacts/count" in head
+                connection.sendall(COUNTED if counts else self.answer)
 
     @staticmethod
-    def _read(connection: socket.socket) -> None:
+    def _read(connection: socket.socket) -> bytes:
         data = b""
         while b"\r\n\r\n" not in data:
             data += connection.recv(65536)
@@ -55,6 +59,7 @@ class Script:
                 missing = int(line.split(b":")[1]) - len(rest)
                 while missing > 0:
                     missing -= len(connection.recv(65536))
+        return head
 
 
 @contextmanager
@@ -298,6 +303,14 @@ def test_a_contact_that_is_being_created_is_missing_for_now() -> None:
 def test_a_look_up_that_does_not_exist_stops_the_run(body: str) -> None:
     with scripted(404, body) as server, pytest.raises(DestinationUnusable):
         look_up(server.url, "a@example.com", Identifier.EMAIL)
+
+
+@pytest.mark.parametrize(("body", "found"), [("", Missing), ("<html>not here</html>", NotApplied)])
+def test_a_page_does_not_say_that_there_is_no_such_contact(body: str, found: type) -> None:
+    with scripted(404, body) as server:
+        server.counts = True
+
+        assert isinstance(look_up(server.url, "a@example.com", Identifier.EMAIL), found)
 
 
 def test_a_look_up_with_a_refused_key_stops_the_run() -> None:

@@ -37,6 +37,8 @@ class Contacts(Api):
             return NotApplied(f"the contact look-up failed: {response}")
         if response.status_code == 404 and json_of(response) is None:
             await self._prove_that_contacts_can_be_looked_up()
+            if "<" in text_of(response):  # somebody in between, who knows no contacts
+                return NotApplied("the contact look-up was answered with HTTP 404 and a page")
         return self._look_up_result(self.useful(response), contact, how)
 
     async def _prove_that_contacts_can_be_looked_up(self) -> None:
