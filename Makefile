@@ -24,7 +24,7 @@ quick: $(READY)  ## run the tests that start nothing, in seconds
 	$(BIN)/python -m pytest -q --quick --numprocesses 2 --dist worksteal
 
 test: $(READY)  ## run all tests: all that guards a promise
-	$(BIN)/python -m pytest -q --numprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest -q --numprocesses 5 --dist worksteal
 
 # dbt has an environment of its own: its packages are none of ours. Made once.
 DBT := .venv-dbt
@@ -64,7 +64,7 @@ test-dagster: $(READY)  ## materialize the assets of a project with Dagster itse
 	else echo "Dagster could not be installed (is the package index out of reach?); its tests are skipped" >&2; fi
 
 test-lowest: .venv-lowest/.ready  ## run the main part of the tests with the oldest versions that are allowed
-	.venv-lowest/bin/python -m pytest -q --numprocesses 4 --dist worksteal -W default::DeprecationWarning $(LOWEST)
+	.venv-lowest/bin/python -m pytest -q --numprocesses 5 --dist worksteal -W default::DeprecationWarning $(LOWEST)
 
 emulators: $(READY)  ## install what speaks for BigQuery, Snowflake and ClickHouse in the tests
 	for each in bigquery snowflake clickhouse; do $(PYTHON) -m venv .venv-emulators/$$each && \
