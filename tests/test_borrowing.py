@@ -33,6 +33,7 @@ class Accounts:
 
     def __init__(self) -> None:
         self.takes, self.fails, self.lends, self.pause = 0.0, False, 100.0, 0.0
+        self.closed = 0
         self.asked: list[tuple[float, Question]] = []
 
     def ask(self, _holder: str, questions: Sequence[Question]) -> Mapping[str, Lent]:
@@ -42,8 +43,11 @@ class Accounts:
             raise LedgerUnavailable("it is gone")
         return {q.key: Lent(self.lends if q.wants else 0.0, self.pause) for q in questions}
 
+    def look(self, questions: Sequence[Question]) -> Mapping[str, Lent]:
+        return self.ask("", questions)
+
     def close(self) -> None:
-        """Nothing is open."""
+        self.closed += 1
 
 
 @pytest.fixture
@@ -295,3 +299,32 @@ def test_without_the_last_look_it_would_be(borrower: Borrower, accounts: Account
         over_before_it_is_written(borrower) as arrived,
     ):
         assert arrived == [False]
+
+
+def test_who_leaves_in_the_middle_of_a_round_leaves_nothing_open(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(borrowing, "engine_to_look", lambda _: object())
+    borrower = Borrower()
+    borrower.ledger, borrower.only_looks = lambda: URL, True
+    loan, open_then = borrower.loan("k", 50), list[int]()
+
+    def leave() -> None:
+        loan.give_up()
+        open_then.append(accounts.closed)
+
+    leaving, is_live = threading.Thread(target=leave), Borrower._is_live
+
+    def and_then_it_leaves(self: Borrower, key: borrowing.Key) -> bool:
+        live = is_live(self, key)
+        if leaving.ident is None:
+            leaving.start()
+            until(lambda: key.leaving is not None)
+        return live
+
+    monkeypatch.setattr(Borrower, "_is_live", and_then_it_leaves)
+    loan.want()
+    until(lambda: leaving.ident is not None)
+    leaving.join()
+
+    assert open_then == [1]

@@ -140,16 +140,18 @@ class Borrower:
     def _round(self) -> float | None:
         """Ask for what is due. Seconds until the next round; None: nobody wants anything."""
         keys, now = list(self._keys.values()), time.monotonic()
+        # who leaves from here on is told in the next round, when nothing is open for it any more
+        leaving = [(key, key.leaving) for key in keys if key.leaving is not None]
         asked = [(key, question) for key in keys if (question := self._question(key, now))]
         if asked:
             self._ask(asked)
         live = [key for key in keys if self._is_live(key)]
         if not live:
             self._close()
-        for key in keys:
-            if key.leaving is not None and not key.is_on_account:
-                key.leaving.set()
-                key.leaving = None
+        for key, gone in leaving:
+            if not key.is_on_account:
+                key.leaving = None if key.leaving is gone else key.leaving
+                gone.set()
         return max(0.0, min(key.due for key in live) - time.monotonic()) if live else None
 
     def _is_live(self, key: Key) -> bool:
