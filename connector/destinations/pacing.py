@@ -25,8 +25,8 @@ TOGETHER = 0.0052
 process that wakes for each of them works most of the time for its waking."""
 APART = 1.01
 """How much further apart requests are than the rate has it: else the first and the last within just
-a second would be one more than the rate. It leaves 0.01 seconds in each, of which both of the above
-are less."""
+a second would be one more than the rate. It leaves 0.01 seconds in each, and both of the above
+together are less."""
 HORIZON = 0.2
 """Seconds in which a request should get its turn that is on record already. With more of them there
 would be more doubts when the process is killed, and more to take back in a pause."""

@@ -150,7 +150,8 @@ class Borrower:
             self._close()
         for key, gone in leaving:
             if not key.is_on_account:
-                key.leaving = None if key.leaving is gone else key.leaving
+                if key.leaving is gone:
+                    key.leaving = None
                 gone.set()
         return max(0.0, min(key.due for key in live) - time.monotonic()) if live else None
 
