@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from connector.basis import dataclass
+from connector.decisions.deciding import taken_over
 from connector.ledger.approvals import Approval, HeldRun
 from connector.ledger.decisions import Person
 from connector.ledger.store import Ledger
@@ -177,18 +178,19 @@ class Approve:
 def held_now(app: App, name: str) -> Held:
     """What is held of an activation. Raises ConfigurationError where nothing is."""
     with app.ledger() as ledger:
-        return _held(ledger, name)
+        return _held(app, ledger, name)
 
 
 def plan_now(app: App, name: str) -> tuple[Held, Document]:
     """What is held of an activation, and a plan of it. Raises ConfigurationError where nothing
     is."""
     with app.ledger() as ledger:
-        held = _held(ledger, name)
+        held = _held(app, ledger, name)
         return held, held.plan(app.settings.activation(name).limits, ledger.sealing())
 
 
-def _held(ledger: Ledger, name: str) -> Held:
+def _held(app: App, ledger: Ledger, name: str) -> Held:
+    taken_over(app, ledger, name)
     found = ledger.held_run(name)
     if found is None:
         raise nothing_held(name)

@@ -65,6 +65,18 @@ class Allowed:
     only: str
 
 
+def taken_over(app: App, ledger: Ledger, name: str) -> None:
+    """Nothing, where the rows of an activation are recorded under its name. Raises
+    ConfigurationError while they are recorded under its earlier one: nothing would be found."""
+    configured = app.settings.project.activations.get(name)
+    earlier = configured.renamed_from if configured else None
+    if isinstance(earlier, str) and ledger.is_under(earlier, name):
+        raise ConfigurationError(
+            f'the rows of "{name}" are recorded under its earlier name "{earlier}" until a run has'
+            f" taken them over: `connector sync {quote(name)}` first"
+        )
+
+
 def select(ledger: Ledger, activation: str, selection: Selection, allowed: Allowed) -> list[Case]:
     """The rows that `selection` means. Raises ConfigurationError, naming each key that is not
     recorded or not in an allowed state; StaleMove when they are more or fewer than were seen."""

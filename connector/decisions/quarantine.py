@@ -12,7 +12,15 @@ from datetime import timedelta
 from typing import ClassVar
 
 from connector.basis import dataclass
-from connector.decisions.deciding import Allowed, Decided, Selection, changed, decide, select
+from connector.decisions.deciding import (
+    Allowed,
+    Decided,
+    Selection,
+    changed,
+    decide,
+    select,
+    taken_over,
+)
 from connector.ledger.decisions import Case, Decision, Discarded, Person, SaidAbsent, SaidDelivered
 from connector.ledger.records import Run
 from connector.ledger.store import Ledger
@@ -66,6 +74,7 @@ class Settle:
         name = self.activation.name
 
         def choose(ledger: Ledger, lease: Run) -> list[Decision]:
+            taken_over(self.app, ledger, name)
             (case,) = select(ledger, name, Selection((self.key,)), IN_DOUBT)
             if isinstance(self.verdict, Arrived):
                 return [SaidDelivered(case, self.verdict.interaction_id)]
@@ -128,6 +137,7 @@ class Discard:
 
         def read() -> Discarding:
             with self.app.ledger() as ledger:
+                taken_over(self.app, ledger, name)
                 return Discarding(name, select(ledger, name, self.selection, DISCARDABLE))
 
         return await asyncio.to_thread(read)

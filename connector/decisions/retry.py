@@ -20,6 +20,7 @@ from connector.decisions.deciding import (
     Selection,
     record,
     select,
+    taken_over,
     with_reasons,
 )
 from connector.ledger.decisions import Case, Person, Retried
@@ -76,6 +77,7 @@ class Retry:
         result = Decided(name, self.person)
 
         def find(ledger: Ledger) -> list[Case]:
+            taken_over(self.app, ledger, name)
             return select(ledger, name, self.selection, RETRIABLE)
 
         def keep(ledger: Ledger, lease: Run, found: Sequence[tuple[Case, Content]]) -> None:

@@ -69,6 +69,12 @@ class Questions(Histories):
         row = self._home(activation)
         return Home() if row is None else home_of(row)
 
+    def is_under(self, earlier: str, activation: str) -> bool:
+        """Whether the activation is recorded under its earlier name, and not yet under its own."""
+        both = [earlier, activation]
+        named = select(watermarks.c.activation).where(watermarks.c.activation.in_(both))
+        return {row[0] for row in self._all(named)} == {earlier}
+
     def watermark(self, activation: str) -> tuple[Watermark, bool]:
         """The stored position, and whether some run has already read the whole model."""
         home = self.home(activation)

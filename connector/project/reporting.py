@@ -56,6 +56,11 @@ LEFT = (
     " paused: true where nothing is to be sent; or, if it has another name now, say"
     " renamed_from: {0} there"
 )
+RENAMED = (
+    '"{0}" is called "{1}" in {2} now, and a run of that takes its rows over: `connector sync {1}`'
+    " first; until then `explain`, `runs`, `quarantine list` and `quarantine discard` take its"
+    " earlier name, too"
+)
 NOT_A_FILE = re.compile(r":memory:|[A-Za-z_]{2,}:")
 """What DuckDB and SQLite open that is no path: md:shop, ducklake:…, file:…"""
 
@@ -73,7 +78,7 @@ class Reporting:
             return self.settings.selected(names or list(self.settings.project.activations))
         except ConfigurationError as error:
             if left := next((name for name in names if self._is_left(name)), None):
-                raise ConfigurationError(LEFT.format(left, self.settings.file)) from None
+                raise ConfigurationError(self._why_left(left)) from None
             raise error
 
     def recorded(self, name: str) -> str:
@@ -84,6 +89,12 @@ class Reporting:
         if not self._is_left(name):
             self.settings.activation(name)
         return name
+
+    def _why_left(self, name: str) -> str:
+        """That the ledger alone knows it, and what can be done with it."""
+        configured, file = self.settings.project.activations, self.settings.file
+        now = next((new for new, a in configured.items() if a.renamed_from == name), None)
+        return RENAMED.format(name, now, file) if now else LEFT.format(name, file)
 
     def _is_left(self, name: str) -> bool:
         """Whether the ledger alone knows an activation of this name."""

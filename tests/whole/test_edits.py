@@ -181,6 +181,34 @@ def test_a_renamed_activation_goes_on_where_it_was(shop: Shop) -> None:
     assert shop.posts == 5
 
 
+def test_nothing_is_decided_about_rows_before_they_are_under_the_new_name(shop: Shop) -> None:
+    """What is said of them is not that there are none."""
+    shop.configure(limits="{rows: 2}")
+    shop.add_many(3)
+    shop.add({"id": "bad", "rating": 9})
+    assert shop.sync().run["status"] == "held"
+    shop.configure(limits="{rows: 2}", name="guests", more="renamed_from: visits")
+
+    for command in (
+        ("approve", "guests", "--yes"),
+        ("approve", "guests", "--out", "plan.json"),
+        ("quarantine", "retry", "guests", "bad"),
+        ("quarantine", "settle", "guests", "v0", "--not-delivered"),
+        ("quarantine", "discard", "guests", "bad"),
+        ("quarantine", "discard", "guests", "--all", "--yes"),
+        ("quarantine", "retry", "visits", "bad"),
+        ("approve", "visits", "--yes"),
+    ):
+        done = shop.connector(*command, "--json")
+        assert done.code == 2, command
+        assert "`connector sync guests` first" in done.json["error"]["message"], command
+
+    shop.sync()
+    assert shop.connector("quarantine", "discard", "guests", "bad").code == 0
+    assert shop.connector("approve", "guests", "--yes").code == 0
+    assert shop.sync().run["delivered"] == 3
+
+
 def test_a_new_activation_beside_an_abandoned_one_can_be_said_to_be_new(shop: Shop) -> None:
     shop.add_many(3)
     shop.sync()
