@@ -48,7 +48,7 @@ class Project:
         )
         self.settings = SimpleNamespace(project=project)
         self.said = SimpleNamespace(
-            held=lambda name: held,
+            waits_for_approval=lambda name: held is not None,
             counts=lambda name: {State.PENDING: pending},
             for_window=lambda name: 0,
             to_be_replaced=lambda name: replaced,

@@ -229,6 +229,11 @@ class HeldRuns(Reader):
                     found[row.activation] = Held(_reason_in(row.notes), figures, usable)
         return {name: found[of] for name, of in recorded.items() if of in found}
 
+    def waits_for_approval(self, activation: str) -> bool:
+        """Whether it is held, and nobody has approved that."""
+        held = self.holds([activation]).get(activation)
+        return held is not None and held.approval is None
+
 
 class Approvals(Book, HeldRuns):
     """Approvals are recorded, used, and refused; each on the audit list."""
@@ -277,6 +282,35 @@ class Approvals(Book, HeldRuns):
             details |= {"build": build} if (build := what.shown.get("build")) else {}
             note(c, Entry(APPROVED, what.by, name, what.run_id, details), now)
             return _approval(row)
+
+    def keep_approved(self, run: Run, figures: Hold) -> None:
+        """Hold what `run` was let send and has left (`figures`), approved as that was."""
+        self.hold_back(run, figures)
+        rows, _ = self.held_rows(run.activation)
+        self._approve_rest(run, rows)
+
+    @repeated
+    def _approve_rest(self, run: Run, rows: Digests) -> None:
+        """No deed of a person, so it is not on the audit list."""
+        with self._leased(run) as (c, _):
+            done = c.execute(
+                select(approvals)
+                .where(a.activation == run.activation, a.used_by == run.run_id)
+                .order_by(a.id.desc())
+            ).first()
+            if done is None:
+                return
+            if done.digest == rows.digest:  # nothing went: it has not been used
+                unused = {"used_by": None, "used_at": None}
+                c.execute(update(approvals).where(a.id == done.id).values(unused))
+                return
+            shown = json.loads(done.shown)
+            counts = {**shown.get("counts", {}), "rows": rows.count}
+            shown |= {"counts": counts, "digest": rows.digest, "rest_of": done.id}
+            same = {name: getattr(done, name) for name in ("run_id", "at", "by", "note")}
+            same |= {"expires_at": done.expires_at, "shown": json.dumps(shown, ensure_ascii=False)}
+            rest = {"activation": run.activation, "digest": rows.digest, **same}
+            c.execute(insert(approvals).values(rest))
 
     @repeated
     def refuse_approval(self, activation: str, by: str, why: str, run_id: str | None) -> None:

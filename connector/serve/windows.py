@@ -80,7 +80,7 @@ class Openings:
         try:
             with self._app().reports() as reports:
                 came = reports.turn_came(name, cap)
-                if came is None or reports.held(name):
+                if came is None or reports.waits_for_approval(name):
                     return None
                 began, now = reports.last_began(name), moment(reports.now())
         except LedgerUnavailable:
@@ -92,7 +92,7 @@ class Openings:
         """Whether rows are to be sent, and no person is to let them go before."""
         try:
             with self._app().reports() as reports:
-                if reports.held(activation.name):
+                if reports.waits_for_approval(activation.name):
                     return False
                 counts = reports.counts(activation.name)
                 return bool(

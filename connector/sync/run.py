@@ -24,7 +24,7 @@ from connector.rules.gauge import Gauge, Sample
 from connector.rules.hold import Hold
 from connector.rules.schema import InteractionSchema
 from connector.rules.turns import Waiting, cap_of
-from connector.sync.approving import Leave, leave, past_the_gate, record_unseen
+from connector.sync.approving import Leave, keep_approved, leave, past_the_gate, record_unseen
 from connector.sync.deliver import Delivering, DeliveringParcels
 from connector.sync.flow import Flow, Orders, Running
 from connector.sync.guard import Guard, guard_of, judged_rejected
@@ -192,7 +192,7 @@ async def _work(running: Running) -> str | None:
         flow.progress.approved(flow.name)
     share = None if granted else flow.activation.limits.refused
     guard = guard_of(figures, tally, share, flow.stop)
-    await _deliver_and_settle(running, counts, guard)
+    await _deliver_and_settle(running, counts, guard, figures if granted else None)
     return _unless(unread, await _hold_the_rest(running, guard) if guard.stopped_it else None)
 
 
@@ -201,8 +201,20 @@ async def _asks_back(running: Running) -> bool:
     return await running.flow.call(running.flow.ledger.drop_changes, running.run) > 0
 
 
-async def _deliver_and_settle(running: Running, counts: Mapping[State, int], guard: Guard) -> None:
-    """As long as anything can be sent, or settled, now. `counts`: how many rows stand where."""
+async def _deliver_and_settle(
+    running: Running, counts: Mapping[State, int], guard: Guard, approved: Hold | None
+) -> None:
+    """As long as anything can be sent, or settled, now. `counts`: how many rows stand where;
+    `approved`: what was let go, of which the rest stays approved, whatever ends the run."""
+    try:
+        await _send_and_settle(running, counts, guard)
+    finally:
+        if approved:
+            late = (await _in_line(running.flow)).pending
+            await keep_approved(running, approved, late)
+
+
+async def _send_and_settle(running: Running, counts: Mapping[State, int], guard: Guard) -> None:
     flow, orders = running.flow, running.orders
     sendable = counts.get(State.PENDING, 0) + counts.get(State.WAITING, 0)
     await _deliver(running, sendable, guard)

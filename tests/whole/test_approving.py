@@ -1,12 +1,14 @@
 """A held run is let go by name: what was shown, once, by who may; and it is on the list."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from connector.rules.approval import what_goes
-from tests.whole.shop import Shop
+from connector.sandbox.behaviour import Faults
+from tests.whole.shop import Shop, behaving
 
 
 @pytest.fixture
@@ -45,6 +47,45 @@ def test_the_next_run_of_whoever_lets_exactly_the_approved_rows_go(held: Shop) -
     again = held.sync().run
     assert (again["delivered"], again["done"]) == (1, True)
     assert audit(held) == [("bert", "approved")]
+
+
+def test_what_an_approved_run_has_left_stays_approved(held: Shop) -> None:
+    """Whatever ended it: the rows are those that were shown."""
+    approved(held, "--by", "bert", "--note", "the campaign")
+    held.add_many(3, first=4)
+
+    first = held.sync("--limit", "1").run
+    shown = held.connector("status", "--json").json["activations"][0]["hold"]["approval"]
+    rest = held.sync().run
+
+    assert (first["status"], first["delivered"], first["pending"]) == ("succeeded", 1, 3)
+    assert (shown["by"], shown["note"], shown["counts"]["rows"]) == ("bert", "the campaign", 3)
+    assert (rest["status"], rest["delivered"], rest["pending"]) == ("succeeded", 3, 0)
+    assert held.sync().run["status"] == "held"  # three that nobody was shown
+    assert held.stored == Counter(f"v{i}" for i in range(4))
+    assert audit(held) == [("bert", "approved")]
+
+
+def test_a_run_that_is_let_go_unseen_and_stopped_goes_on_with_its_rows(shop: Shop) -> None:
+    shop.configure(limits="{rows: 2}")
+    shop.add_many(300)
+    shop.sandbox.behaviour = behaving(faults=Faults(status_after={500: 1.0}))
+
+    stopped = shop.sync("--approve", "--by", "bert")
+    shop.sandbox.behaviour = behaving()
+    rest = shop.sync().run
+
+    assert (stopped.code, stopped.run["kind"]) == (3, "destination")
+    assert (rest["status"], rest["pending"], rest["in_doubt"]) == ("succeeded", 0, 0)
+    assert shop.stored == Counter(f"v{i}" for i in range(300))
+
+
+def test_what_was_held_and_is_within_the_limits_by_now_is_held_no_more(held: Shop) -> None:
+    approved(held)
+    held.sync("--limit", "3")
+    assert held.connector("status", "--json").json["activations"][0]["held"] is None
+    held.add_many(1, first=4)
+    assert held.sync().run["delivered"] == 2
 
 
 def test_what_is_new_is_left_to_the_run_after_the_one_that_is_approved(held: Shop) -> None:

@@ -81,6 +81,28 @@ def test_it_is_told_until_when_nothing_goes(shop: Shop, clock: Callable[[datetim
     assert status["window"]["closes_at"].startswith("2026-06-02T18:00:00")
 
 
+@pytest.mark.parametrize("seen", [True, False])
+def test_what_is_approved_outside_the_window_goes_when_it_is_open(
+    shop: Shop, clock: Callable[[datetime], None], seen: bool
+) -> None:
+    shop.configure(more=SEND, limits="{rows: 2}")
+    shop.add_many(4)
+    clock(NIGHT)
+    if seen:
+        assert shop.sync().run["status"] == "held"
+        shop.connector("approve", "visits", "--yes")
+
+    nights = [shop.sync(*([] if seen else ["--approve"])), shop.sync()]
+
+    assert [(night.code, night.run["delivered"]) for night in nights] == [(0, 0), (0, 0)]
+    assert [night.run["for_window"] for night in nights] == [4, 4]
+    with shop.ledger_connection() as ledger:  # each night's runs write no more of them
+        assert ledger.execute("select count(*) from approvals").fetchall() == [(1,)]
+    clock(DAY)
+    assert shop.sync().run["delivered"] == 4
+    assert shop.connector("status", "--json").json["activations"][0]["held"] is None
+
+
 def told(text: str) -> str:
     return re.sub(r"\s+", " ", text)
 
