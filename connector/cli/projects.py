@@ -1,5 +1,6 @@
 """`init`, `schema-for-editors` and `plan`: a new project, what helps to write one, what it says."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,6 +8,7 @@ import typer
 
 from connector.cli.options import Json
 from connector.cli.working import Before, tell
+from connector.rules.deed import Document
 from connector.rules.errors import ConfigurationError
 from connector.show.terminal import print_json
 
@@ -41,27 +43,39 @@ def init(
     dbt: Annotated[
         Path | None, typer.Option("--dbt", metavar="DIR", help="Where dbt's project is.")
     ] = None,
+    json: Json = False,
 ) -> None:
     """Make a new project that works at once, with sample data and a local Engage; or begin a small
     one, or one beside dbt."""
     try:
-        _init(directory, destination, minimal, model, dbt)
+        if minimal or model is not None:
+            _begin(directory, model, dbt, destination, json)
+        else:
+            _create(directory, destination, json)
     except OSError as error:
         said = "it is a file; name a folder" if directory.is_file() else error.strerror
         raise ConfigurationError(f"cannot write {directory}: {said}") from None
 
 
-def _init(
-    directory: Path, destination: str, minimal: bool, model: str | None, dbt: Path | None
-) -> None:
-    if minimal or model is not None:
-        _begin(directory, model, dbt, destination)
-        return
-    from connector.destinations.kinds import Kinds
-    from connector.project.settings import load
+def _document(directory: Path, files: Sequence[Path], doubts: Sequence[str] = ()) -> Document:
+    return {
+        "directory": str(directory),
+        "files": [str(file) for file in files],
+        "doubts": list(doubts),
+    }
+
+
+def _create(directory: Path, destination: str, json: bool) -> None:
     from connector.sandbox.demo.project import create
 
-    create(directory, destination)
+    document = _document(directory, create(directory, destination))
+    tell(document, lambda _: _show_steps(directory, destination), json)
+
+
+def _show_steps(directory: Path, destination: str) -> None:
+    from connector.destinations.kinds import Kinds
+    from connector.project.settings import load
+
     names = list(load(directory / "activations.yaml", {}).project.activations)
     kind = Kinds()[destination]
     words = {
@@ -80,7 +94,9 @@ def _init(
     print(CLOSING.format(**words))
 
 
-def _begin(directory: Path, model: str | None, dbt: Path | None, destination: str) -> None:
+def _begin(
+    directory: Path, model: str | None, dbt: Path | None, destination: str, json: bool
+) -> None:
     from connector.project import starting
 
     if destination != "engage":
@@ -91,18 +107,22 @@ def _begin(directory: Path, model: str | None, dbt: Path | None, destination: st
         started = starting.minimal(directory)
     else:
         started = starting.from_dbt(directory, model, dbt)
+    tell(_document(directory, started.files, started.doubts), _show_written, json)
+
+
+def _show_written(document: Document) -> None:
     print("Written:\n")
-    for file in started.files:
+    for file in document["files"]:
         print(f"  {file}")
-    if started.doubts:
+    if document["doubts"]:
         print("\nLook at this first:\n")
-        for doubt in started.doubts:
+        for doubt in document["doubts"]:
             print(f"  {doubt}")
     print("\nThen: connector check --offline, and with a connection connector check")
 
 
-def schema_for_editors() -> None:
-    """Print the JSON Schema of activations.yaml, for editors."""
+def schema_for_editors(json: Json = False) -> None:
+    """Print the JSON Schema of activations.yaml, for editors: JSON in any case."""
     from connector.project.settings import json_schema
 
     print_json(json_schema())

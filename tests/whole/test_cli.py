@@ -245,6 +245,8 @@ def test_the_schema_for_editors_takes_the_example_and_refuses_mistakes(
 
     run(["schema-for-editors"])
     schema = json.loads(capsys.readouterr().out)
+    assert run(["schema-for-editors", "--json"]) == 0  # as of any command that prints a result
+    assert json.loads(capsys.readouterr().out) == schema
     example = YAML(typ="safe").load(Path(__file__).parents[2] / "activations.yaml")
 
     jsonschema.validate(example, schema)
@@ -263,6 +265,22 @@ def test_a_new_project_works_at_once(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert done == 0
     assert "500  would be sent" in capsys.readouterr().out
     assert run(["init", str(tmp_path / "shop")]) == 2
+
+
+@pytest.mark.parametrize(
+    ("more", "one"), [([], "warehouse.duckdb"), (["--minimal"], "activations.yaml")]
+)
+def test_a_new_project_is_one_document_for_programs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], one: str
+) -> None:
+    assert run(["init", str(tmp_path / "shop"), *more, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+
+    there = {str(file) for file in tmp_path.rglob("*") if file.is_file()}
+    ignored = {str(tmp_path / "shop/.gitignore")}  # lines are added where there is one
+    assert (document["directory"], document["doubts"]) == (str(tmp_path / "shop"), [])
+    assert {*document["files"]} | ignored == there
+    assert str(tmp_path / "shop" / one) in there
 
 
 def test_a_new_project_for_mxo_works_at_once(

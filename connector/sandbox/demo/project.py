@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from connector.project.settings import json_schema
@@ -23,8 +24,9 @@ def types() -> list[str]:
     return ["engage", *sorted(folder.name for folder in STARTERS.iterdir() if folder.is_dir())]
 
 
-def create(directory: Path, type: str = "engage") -> None:
-    """Write the starter project for a destination, and its sample data, into `directory`.
+def create(directory: Path, type: str = "engage") -> list[Path]:
+    """Write the starter project for a destination, and its sample data, into `directory`; the files
+    that were written.
 
     Raises ConfigurationError, and writes nothing, when something of that name is there already, or
     no project can be made for destinations of this `type`.
@@ -48,6 +50,12 @@ def create(directory: Path, type: str = "engage") -> None:
     sample.build(directory / "warehouse.duckdb")
     if contacts:
         sample.write_contacts(directory / "contacts.csv")
+    written = (directory / name for name in made)
+    return sorted(file for path in written for file in _files(path))
+
+
+def _files(path: Path) -> Iterator[Path]:
+    return (file for file in path.rglob("*") if file.is_file()) if path.is_dir() else iter([path])
 
 
 def _source(type: str) -> Path:
