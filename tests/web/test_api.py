@@ -157,6 +157,28 @@ def test_who_may_only_look_begins_no_run(shop: Shop) -> None:
     assert served.get("/openapi.json").status_code == 401
 
 
+def test_who_is_turned_away_is_told_as_any_error_of_the_api(shop: Shop) -> None:
+    served = started(shop, CONNECTOR_TOKEN="a-token")
+    elsewhere = {"Origin": "https://elsewhere.example", "Authorization": "Bearer a-token"}
+
+    answers = [
+        (served.get("/api/status"), 401, "a token is needed"),
+        (served.get("/api/runs/none", Authorization="Bearer wrong"), 401, "a token is needed"),
+        (served.post("/api/sync/visits"), 401, "a token is needed"),
+        (
+            served.post("/api/sync/visits", **elsewhere),
+            403,
+            "requests from other sites are refused",
+        ),
+    ]
+
+    for answer, status, said in answers:
+        error = {"message": said, "kind": "configuration", "retryable": False}
+        assert (answer.status_code, answer.json()) == (status, {"error": error})
+    assert answers[0][0].headers["www-authenticate"].startswith("Bearer")
+    assert served.get("/quarantine").text == "a token is needed\n"
+
+
 # --- dbt ------------------------------------------------------------------------------------------
 
 

@@ -3,7 +3,7 @@
 import ipaddress
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,7 +26,8 @@ from connector.serve.web.persons import (
 )
 
 OPEN_PATHS = ("/healthz", "/readyz", "/login", "/static/style.css", "/static/script.js")
-TOO_MANY = "too many wrong tokens from this address; wait\n"
+TOO_OFTEN = 429
+TOO_MANY = "too many wrong tokens from this address; wait"
 Opens = Callable[[str], bool]
 """Whether a path asks for a secret of its own."""
 WRONG_TRIES, TRIES_WITHIN = 10, 60.0
@@ -125,18 +126,18 @@ class Gate:
         is_open = path in OPEN_PATHS or self._opens(path)
         persons = self._persons()
         if persons.anybody and not is_open and not _is_here(request):
-            return PlainTextResponse("this server goes by localhost or 127.0.0.1\n", 421)
+            return turned_away(request, "this server goes by localhost or 127.0.0.1", 421)
         if post and from_elsewhere(request):
-            return PlainTextResponse("requests from other sites are refused\n", 403)
+            return turned_away(request, "requests from other sites are refused", 403)
         if is_too_long(request):
-            return PlainTextResponse("too long\n", 413, {"Connection": "close"})
+            return turned_away(request, "too long", 413, {"Connection": "close"})
         if is_open and not (post and path == "/login"):
             return None
         visitor = Visitor() if persons.anybody else persons.by_proxy(request)
         if visitor := visitor or persons.with_session(request):
             return self._admitted(request, visitor)
         if seconds := self._tries.seconds_to_wait(request.client):
-            return PlainTextResponse(TOO_MANY, 429, {"Retry-After": str(seconds)})
+            return turned_away(request, TOO_MANY, TOO_OFTEN, {"Retry-After": str(seconds)})
         if is_open:
             return None
         if visitor := self._with_token(request, persons):
@@ -144,8 +145,9 @@ class Gate:
         html = "text/html" in request.headers.get("accept", "") and request.method == "GET"
         if html and persons.sign_in:
             return RedirectResponse("/login", 303)
-        return PlainTextResponse(
-            "a token is needed\n" if persons.sign_in else "nobody is named by the proxy\n",
+        return turned_away(
+            request,
+            "a token is needed" if persons.sign_in else "nobody is named by the proxy",
             401,
             {"WWW-Authenticate": 'Bearer realm="connector"'},
         )
@@ -167,10 +169,17 @@ class Gate:
 
 def forbidden(request: Request, visitor: Visitor, needed: Role) -> Response:
     """A role does not allow it."""
-    text = refusal(visitor, needed)
-    if request.scope["path"].startswith("/api/"):
-        return JSONResponse({"error": {"message": text, **why(Forbidden(text))}}, 403)
-    return PlainTextResponse(f"{text}\n", 403)
+    return turned_away(request, refusal(visitor, needed), 403)
+
+
+def turned_away(
+    request: Request, text: str, status: int, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Nobody answers it; told as commands tell an error under --json where a program asks."""
+    if not request.scope["path"].startswith("/api/"):
+        return PlainTextResponse(f"{text}\n", status, headers)
+    error = {"message": text, **why(Forbidden(text)), "retryable": status == TOO_OFTEN}
+    return JSONResponse({"error": error}, status, headers)
 
 
 def is_too_long(request: Request) -> bool:

@@ -338,5 +338,6 @@ def _content(shape: Any, of: Mapping[str, Any]) -> Document:
 
 
 def _refused(text: str, of: Mapping[str, Any]) -> Document:
-    """What is refused before an endpoint is asked is told in plain text."""
+    """What is refused before an endpoint is asked is told in plain text outside of /api/, and so is
+    what a webhook has not signed."""
     return {"description": text, "content": _content(Error, of) | _content(Text, of)}
