@@ -107,8 +107,7 @@ def show_forget_plan(plan: ForgetPlan) -> None:
     figures((len(plan.rows), f"{holding} something of this contact", True))
     if plan.rows:
         out().print(f"             {by_state(plan.states)}; in {', '.join(plan.activations)}")
-    if plan.interactions is not None:
-        number = len(plan.interactions) + len(plan.pruned)
+    if (number := plan.to_be_deleted) is not None:
         what = plural(number, "interaction")
         figures((number, f"{what} to be deleted", True))
     notes(plan.notes)

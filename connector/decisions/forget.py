@@ -91,6 +91,14 @@ class Plan:
         return [trial for trial in self.trials if trial.kept]
 
     @property
+    def to_be_deleted(self) -> int | None:
+        """How many interactions, those of tests among them; None: none is asked for."""
+        if self.interactions is None:
+            return None
+        tests = sum(trial.interaction_id is not None for trial in self.kept_trials)
+        return len(self.interactions) + len(self.pruned) + tests
+
+    @property
     def open_trials(self) -> int:
         """How many are not taken back yet: what is held of them is needed for that."""
         return len(self.trials) - len(self.kept_trials)
@@ -140,7 +148,10 @@ class Plan:
             )
         if self.kept_trials:
             number = len(self.kept_trials)
-            notes.append(f"{number:,} {plural(number, 'test')} of this contact {_is(number)} kept.")
+            there = "kept" if self.interactions is None else "there, and deleted, too"
+            notes.append(
+                f"{number:,} {plural(number, 'test')} of this contact {_is(number)} {there}."
+            )
         if self.open_trials:
             notes.append(
                 f"{self.open_trials:,} {plural(self.open_trials, 'test')} of this contact"
@@ -215,9 +226,7 @@ class Forgotten(Outcome):
             "states": plan.states,
             "activations": plan.activations,
             "row_keys_that_stay": plan.keys,
-            "interactions": None
-            if plan.interactions is None
-            else len(plan.interactions) + len(plan.pruned),
+            "interactions": plan.to_be_deleted,
             "interactions_of_others": plan.foreign,
             "forgotten": self.rows,
             "deleted": self.deleted,

@@ -262,12 +262,18 @@ def test_what_is_held_of_a_test_contact_is_forgotten(shop: Shop, interactions: b
     send(shop, "v1", TESTER, "--keep")
     more = ["--delete-interactions"] if interactions else []
 
+    shown = shop.connector("forget", "--contact", TESTER, "--dry-run", *more).out
     done = shop.connector("forget", "--contact", TESTER, "--yes", "--json", *more)
 
     assert done.code == 0, done
     assert trials(shop) == [("removed" if interactions else "kept", None, None)]
     assert len(at(shop, TESTER)) == int(not interactions)
-    assert "1 test of this contact is kept." in done.json["notes"]
+    there = "there, and deleted, too" if interactions else "kept"
+    assert f"1 test of this contact is {there}." in done.json["notes"]
+    assert (done.json["interactions"], done.json["deleted"]) == (
+        (1, 1) if interactions else (None, 0)
+    )
+    assert ("1  interaction to be deleted" in shown) == interactions
 
 
 def test_one_that_is_not_taken_back_yet_is_told_when_somebody_is_forgotten(shop: Shop) -> None:
