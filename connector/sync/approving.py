@@ -5,7 +5,6 @@ of the held rows is compared when it is approved, and once more by the run that 
 """
 
 import asyncio
-from contextlib import suppress
 from dataclasses import replace
 
 from connector.basis import dataclass
@@ -17,11 +16,10 @@ from connector.rules import clocks
 from connector.rules.approval import Digests, drift, who_may_not
 from connector.rules.dbt.gate import Barred, Look, Taken
 from connector.rules.delivery import State
-from connector.rules.errors import ApprovalRefused, LeaseLost, LedgerUnavailable
+from connector.rules.errors import ApprovalRefused
 from connector.rules.grammar import Limits
 from connector.rules.hold import Hold
 from connector.sync.flow import Running
-from connector.sync.limits import passed_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,19 +121,6 @@ def record_unseen(running: Running, reason: str, figures: Hold) -> None:
     by, run_id = orders.by or NOBODY, running.run.run_id
     what = Approving(by, orders.note, run_id, rows.digest, shown, None, used=True)
     flow.ledger.approve(running.run, what)
-
-
-async def keep_approved(running: Running, figures: Hold, late: int) -> None:
-    """What a run was let send and has left would be held again, as outside of its window or when
-    the destination stopped it: it stays held, and approved, so that the next run sends it. `late`:
-    rows that wait for their turn, which the limits do not count."""
-    flow = running.flow
-    with suppress(LeaseLost, LedgerUnavailable):  # then a person is asked once more
-        counts = await flow.call(flow.ledger.counts, flow.name)
-        due = counts.get(State.PENDING, 0) - late
-        left = replace(figures, due=due)
-        if due > 0 and passed_limit(flow.activation.limits, left):
-            await flow.call(flow.ledger.keep_approved, running.run, left)
 
 
 # --- what dbt has built --------------------------------------------------------------------------

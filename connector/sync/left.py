@@ -1,14 +1,19 @@
 """What a run leaves behind: rows that are neither delivered nor refused, and what they wait for."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 from connector.basis import dataclass
 from connector.ledger.records import instant
 from connector.rules import clocks
 from connector.rules.delivery import State, waiting_for_person
+from connector.rules.errors import LeaseLost, LedgerUnavailable
+from connector.rules.hold import Hold
 from connector.rules.interaction import instant_text
 from connector.rules.turns import Waiting, cap_of
-from connector.sync.flow import Running
+from connector.sync.flow import Flow, Running
+from connector.sync.limits import passed_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +23,14 @@ class Left:
 
     waits: Mapping[str, int]
     at_once: bool
+
+
+async def in_line(flow: Flow) -> Waiting:
+    """The rows that wait for their turn, as far as that is on record."""
+    cap = cap_of(flow.activation)
+    if cap is None:
+        return Waiting(0, None)
+    return await flow.call(flow.ledger.waiting_for_turn, flow.name, cap)
 
 
 async def count_what_is_left(running: Running, counts: Mapping[State, int]) -> Left:
@@ -50,3 +63,26 @@ async def count_what_is_left(running: Running, counts: Mapping[State, int]) -> L
         waiting_for_person(now | {State.IN_DOUBT: tally.in_doubt}),
         cut or tally.pending > closed + line.pending,
     )
+
+
+@asynccontextmanager
+async def keeping_approved(running: Running, figures: Hold | None) -> AsyncIterator[None]:
+    """What a run was let send (`figures`; None: nothing) and has left in the end would be held
+    again, as outside of its window or when the destination stopped it: it stays held, and approved,
+    so that the next run sends it."""
+    try:
+        yield
+    finally:
+        if figures:
+            with suppress(LeaseLost, LedgerUnavailable):  # then a person is asked once more
+                await _keep_approved(running, figures)
+
+
+async def _keep_approved(running: Running, figures: Hold) -> None:
+    flow = running.flow
+    counts = await flow.call(flow.ledger.counts, flow.name)
+    # rows that wait for their turn are not counted by the limits
+    due = counts.get(State.PENDING, 0) - (await in_line(flow)).pending
+    left = replace(figures, due=due)
+    if due > 0 and passed_limit(flow.activation.limits, left):
+        await flow.call(flow.ledger.keep_approved, running.run, left)

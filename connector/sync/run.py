@@ -23,13 +23,13 @@ from connector.rules.errors import (
 from connector.rules.gauge import Gauge, Sample
 from connector.rules.hold import Hold
 from connector.rules.schema import InteractionSchema
-from connector.rules.turns import Waiting, cap_of
-from connector.sync.approving import Leave, keep_approved, leave, past_the_gate, record_unseen
+from connector.rules.turns import cap_of
+from connector.sync.approving import Leave, leave, past_the_gate, record_unseen
 from connector.sync.deliver import Delivering, DeliveringParcels
 from connector.sync.flow import Flow, Orders, Running
 from connector.sync.guard import Guard, guard_of, judged_rejected
 from connector.sync.health import Health
-from connector.sync.left import count_what_is_left
+from connector.sync.left import count_what_is_left, in_line, keeping_approved
 from connector.sync.limits import (
     Compared,
     Seen,
@@ -192,7 +192,8 @@ async def _work(running: Running) -> str | None:
         flow.progress.approved(flow.name)
     share = None if granted else flow.activation.limits.refused
     guard = guard_of(figures, tally, share, flow.stop)
-    await _deliver_and_settle(running, counts, guard, figures if granted else None)
+    async with keeping_approved(running, figures if granted else None):
+        await _deliver_and_settle(running, counts, guard)
     return _unless(unread, await _hold_the_rest(running, guard) if guard.stopped_it else None)
 
 
@@ -201,20 +202,8 @@ async def _asks_back(running: Running) -> bool:
     return await running.flow.call(running.flow.ledger.drop_changes, running.run) > 0
 
 
-async def _deliver_and_settle(
-    running: Running, counts: Mapping[State, int], guard: Guard, approved: Hold | None
-) -> None:
-    """As long as anything can be sent, or settled, now. `counts`: how many rows stand where;
-    `approved`: what was let go, of which the rest stays approved, whatever ends the run."""
-    try:
-        await _send_and_settle(running, counts, guard)
-    finally:
-        if approved:
-            late = (await _in_line(running.flow)).pending
-            await keep_approved(running, approved, late)
-
-
-async def _send_and_settle(running: Running, counts: Mapping[State, int], guard: Guard) -> None:
+async def _deliver_and_settle(running: Running, counts: Mapping[State, int], guard: Guard) -> None:
+    """As long as anything can be sent, or settled, now. `counts`: how many rows stand where."""
     flow, orders = running.flow, running.orders
     sendable = counts.get(State.PENDING, 0) + counts.get(State.WAITING, 0)
     await _deliver(running, sendable, guard)
@@ -232,17 +221,9 @@ async def _send_and_settle(running: Running, counts: Mapping[State, int], guard:
 async def _counts(flow: Flow, known: Mapping[State, int] | None = None) -> Mapping[State, int]:
     """How many rows stand where; those that wait for their turn are not to be sent by this run."""
     counts = known if known is not None else await flow.call(flow.ledger.counts, flow.name)
-    if late := (await _in_line(flow)).pending:
+    if late := (await in_line(flow)).pending:
         return {**counts, State.PENDING: max(0, counts.get(State.PENDING, 0) - late)}
     return counts
-
-
-async def _in_line(flow: Flow) -> Waiting:
-    """The rows that wait for their turn, as far as that is on record."""
-    cap = cap_of(flow.activation)
-    if cap is None:
-        return Waiting(0, None)
-    return await flow.call(flow.ledger.waiting_for_turn, flow.name, cap)
 
 
 async def _figures(
@@ -360,7 +341,7 @@ async def _judge_mirror(running: Running, read: Read, first: bool) -> tuple[Hold
     """The figures of what a mirror has read, and why it is held; None: it may go."""
     flow, tally, limits = running.flow, running.tally, running.flow.activation.limits
     await flow.call(reject_malformed, running)
-    counts, line = await flow.call(flow.ledger.counts, flow.name), await _in_line(flow)
+    counts, line = await flow.call(flow.ledger.counts, flow.name), await in_line(flow)
     found = await flow.call(flow.ledger.figures, flow.name)
     due = max(0, counts.get(State.PENDING, 0) - line.pending)
     due += max(0, found.to_send - line.replaced)
