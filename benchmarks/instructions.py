@@ -89,7 +89,7 @@ def compared(found: Mapping[str, float], before: Mapping[str, float]) -> int:
 
 def instructions(arguments: tuple[str, ...], folder: Path) -> int:
     """How many Python takes for the arguments. Raises Failed where it does not do its job."""
-    counting = ("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null")
+    counting = ("valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null")
     done = subprocess.run(
         [*counting, sys.executable, *arguments],
         cwd=folder,
@@ -99,10 +99,10 @@ def instructions(arguments: tuple[str, ...], folder: Path) -> int:
         capture_output=True,
         text=True,
     )
-    found = re.search(r"Collected : (\d+)", done.stderr)
+    found = re.search(r"I\s+refs:\s+([\d,]+)", done.stderr)
     if done.returncode or not found:
         raise Failed(f"{' '.join(arguments)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
-    return int(found[1])
+    return int(found[1].replace(",", ""))
 
 
 @contextmanager

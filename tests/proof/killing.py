@@ -105,6 +105,10 @@ def fill(plan: Plan, file: Path, rows: int) -> int:
 # --- workers ------------------------------------------------------------------------------------
 
 
+REST = 0.15
+"""Seconds after a run that could do nothing: what it waits for takes longer than that."""
+
+
 def work(
     plan: Plan, project: Project, wrong: Clocks, number: int, prepare: Callable[[], None]
 ) -> int:
@@ -120,8 +124,9 @@ def work(
             vars(book)["prolong"] = lambda c, run, lease: database_time(c)
         Ledger.beat = lambda self, runs: []  # type: ignore[method-assign]
     while True:
-        code, _ = project.sync()
-        time.sleep(0.1 if code == 3 else 0.02)
+        code, run = project.sync()
+        has_done = any(run.get(name) for name in ("delivered", "removed", "replaced"))
+        time.sleep(REST if code == 3 or not has_done else 0.02)
 
 
 def rest(plan: Plan, project: Project, wrong: Clocks) -> int:
