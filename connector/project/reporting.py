@@ -34,6 +34,7 @@ from connector.rules.errors import (
     HELD,
     ConfigurationError,
     LedgerUnavailable,
+    Problem,
     did_you_mean,
     unknown_key,
 )
@@ -63,6 +64,10 @@ RENAMED = (
 )
 NOT_A_FILE = re.compile(r":memory:|[A-Za-z_]{2,}:")
 """What DuckDB and SQLite open that is no path: md:shop, ducklake:…, file:…"""
+ANOTHER_LEDGER = (
+    "names another ledger, which does not know what was sent, nor the runs that go on; this process"
+    " keeps its own until it is started anew"
+)
 
 
 @dataclass(slots=True)
@@ -286,6 +291,17 @@ class Reporting:
         return in_schema(
             self.database_url("ledger", ledger.url.get_secret_value()), ledger.schema_name
         )
+
+    def refuse_another_ledger(self, settings: Settings) -> None:
+        """Raises ConfigurationError where `settings` name another ledger than this project's: it
+        would not know what was sent, and not see the runs that go on."""
+        changed = Reporting(settings)
+        if changed.ledger_url == self.ledger_url:
+            return
+        with self.reports() as before, changed.reports() as after:
+            if after.identity_of_ledger() == before.identity_of_ledger():
+                return
+        raise ConfigurationError(settings.written.placed(Problem(("ledger",), ANOTHER_LEDGER)))
 
     def generation_file(self, url: URL) -> GenerationFile:
         """What tells the ledger from a copy of it: beside a ledger in a file; for one on a server,

@@ -437,6 +437,7 @@ class Service:
         """Take the changed configuration over if it is valid; runs that go on keep theirs."""
         try:
             settings = await asyncio.to_thread(load, self.config)
+            await asyncio.to_thread(self.app.refuse_another_ledger, settings)
             era = await self._open(settings)
         except ConnectorError as error:
             self.config_error = str(error)

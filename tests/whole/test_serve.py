@@ -184,6 +184,24 @@ def test_a_changed_configuration_is_taken_over_if_it_is_valid(shop: Shop, served
     assert served.end() == 0
 
 
+def test_another_ledger_is_not_taken_over_while_it_serves(shop: Shop, served: Served) -> None:
+    shop.add_many(3)
+    served.post("/api/sync/visits")
+    until(lambda: shop.posts == 3)
+    same, ledger = shop.config.read_text(), shop.ledger_file.name
+
+    shop.config.write_text(same.replace(ledger, "another.db"))
+    until(lambda: "names another ledger" in served.get("/readyz").text)
+    assert served.post("/api/sync/visits").status_code == 202  # in the one that knows the rows
+    shop.config.write_text(same.replace(ledger, f"./{ledger}"))  # the same, written otherwise
+    until(lambda: served.get("/readyz").status_code == 200)
+    until(lambda: len(shop.connector("runs", "--json").json["runs"]) == 2)
+
+    assert served.end() == 0
+    assert not shop.ledger_file.with_name("another.db").exists()
+    assert shop.posts == 3
+
+
 def test_a_run_that_was_missed_while_nothing_ran_is_made_up_for(shop: Shop) -> None:
     shop.configure(more='schedule: {cron: "* * * * *"}')
     shop.sync()
