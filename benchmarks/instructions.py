@@ -89,9 +89,14 @@ def compared(found: Mapping[str, float], before: Mapping[str, float]) -> int:
 
 def instructions(arguments: tuple[str, ...], folder: Path) -> int:
     """How many Python takes for the arguments. Raises Failed where it does not do its job."""
-    counting = ("valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null")
+    counting = (
+        "valgrind",
+        "--tool=cachegrind",
+        "--cache-sim=no",
+        "--cachegrind-out-file=/dev/null",
+    )
     done = subprocess.run(
-        [*counting, sys.executable, *arguments],
+        ["valgrind", *counting, sys.executable, *arguments],
         cwd=folder,
         env=os.environ
         | COMPILED

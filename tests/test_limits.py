@@ -11,6 +11,7 @@ from connector.rules.grammar import Limits, Times
 from connector.rules.history import may_be_chance, runs_with_rows, usual_rows
 from connector.rules.hold import Hold
 from connector.sync.limits import not_judged, passed_limit
+from tests.factories import an_activation
 
 FRIDAY = datetime(2026, 11, 27, 8, tzinfo=UTC)
 WEEK = timedelta(days=7)
@@ -75,37 +76,41 @@ def test_a_few_missing_contacts_prove_nothing(
     assert may_be_chance(found, of, usual) == chance
 
 
+def held_by(limits: Limits, figures: Hold) -> str | None:
+    return passed_limit(an_activation(limits=limits), figures)
+
+
 AS_USUAL = Hold(40, 40, 0, usual_rows=20, rows_runs=10, weekday="Friday")
 
 
 def test_many_times_the_usual_rows_are_held() -> None:
     limits = Limits(rows="3x")  # type: ignore[arg-type]
 
-    held = passed_limit(limits, replace(AS_USUAL, due=61))
+    held = held_by(limits, replace(AS_USUAL, due=61))
 
     assert held
     assert held.startswith("held: 61 rows are to be sent, and runs on Fridays usually have 20 (the")
-    assert passed_limit(limits, replace(AS_USUAL, due=60)) is None
-    assert passed_limit(limits, replace(AS_USUAL, due=10, usual_rows=1)) is None  # a few never are
+    assert held_by(limits, replace(AS_USUAL, due=60)) is None
+    assert held_by(limits, replace(AS_USUAL, due=10, usual_rows=1)) is None  # a few never are
 
 
 def test_what_is_not_judged_yet_is_told() -> None:
     limits = Limits(rows=Times(3), matched=0.2)
     figures = replace(AS_USUAL, due=10_000, usual_rows=None, rows_runs=4)
 
-    assert passed_limit(limits, figures) is None
+    assert held_by(limits, figures) is None
     told = list(not_judged(limits, figures))
     assert "not judged yet: 4 of 10 runs on Fridays" in told[0]
     assert "not judged yet: 0 of 10 runs" in told[1]
-    assert passed_limit(limits, replace(figures, first=True, due=100_001))
+    assert held_by(limits, replace(figures, first=True, due=100_001))
 
 
 def test_a_fall_of_the_match_rate_is_a_share_of_what_is_usual() -> None:
     limits = Limits(matched=0.2)
     figures = Hold(300, 300, 0, usual_match=0.9, match_runs=10, looked_up=300)
 
-    assert passed_limit(limits, replace(figures, found=217)) is None
-    held = passed_limit(limits, replace(figures, found=200))
+    assert held_by(limits, replace(figures, found=217)) is None
+    held = held_by(limits, replace(figures, found=200))
     assert held
     assert "66.7% belong to a contact, and 90.0% usually do" in held
     assert "25.9% fewer, and limits.matched is 20.0%" in held
@@ -114,8 +119,8 @@ def test_a_fall_of_the_match_rate_is_a_share_of_what_is_usual() -> None:
 def test_an_empty_model_is_held_unless_it_may_be_empty() -> None:
     figures = Hold(0, 0, 0, emptied=True, runs_with_rows=12)
 
-    assert "in each of 12 runs" in str(passed_limit(Limits(), figures))
-    assert passed_limit(Limits(empty="allow"), figures) is None
+    assert "in each of 12 runs" in str(held_by(Limits(), figures))
+    assert held_by(Limits(empty="allow"), figures) is None
 
 
 def test_figures_survive_the_ledger() -> None:

@@ -11,6 +11,7 @@ from connector.rules.grammar import Limits
 from connector.rules.hold import Hold
 from connector.sync.limits import mirror_passed_limit
 from connector.sync.mirror import Comparing
+from tests.factories import an_activation
 from tests.test_settings import GOOD, mistakes, read
 
 MIRROR = GOOD.replace("start: all", "start: all\n    mode: mirror")
@@ -55,7 +56,8 @@ def test_a_good_mirror_is_read(tmp_path: Path) -> None:
 
 def held(limits: Limits | None = None, **figures: Any) -> str | None:
     whole = Hold(0, 0, 0, **{"live": 100, **figures})
-    return mirror_passed_limit(limits or Limits(), whole, ("a", "b"))
+    activation = an_activation(limits=limits or Limits())
+    return mirror_passed_limit(activation, whole, ("a", "b"))
 
 
 @pytest.mark.parametrize(

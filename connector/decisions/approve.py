@@ -21,7 +21,6 @@ from connector.rules.activation import Activation
 from connector.rules.approval import Digests, what_goes
 from connector.rules.deed import Agree, Document
 from connector.rules.errors import ApprovalRefused, ConfigurationError, ConnectorError
-from connector.rules.grammar import Limits
 from connector.rules.words import rows
 from connector.sync.approving import Request, approve
 from connector.sync.limits import reason_without_keys
@@ -65,7 +64,7 @@ class Held:
             "approval": self.approval.document() if self.approval else None,
         }
 
-    def plan(self, limits: Limits, seal: Callable[[str], str]) -> Document:
+    def plan(self, activation: Activation, seal: Callable[[str], str]) -> Document:
         """What a pull request gets to see: no key, and nothing of a customer."""
         run = self.run
         each = run.rows.each
@@ -73,7 +72,7 @@ class Held:
             "version": VERSION,
             "activation": run.activation,
             "run_id": run.run_id,
-            "reason": reason_without_keys(limits, run.figures),
+            "reason": reason_without_keys(activation, run.figures),
             "counts": run.counts,
             "digest": run.rows.digest,
             "rows": None if each is None else [SEPARATOR.join(both) for both in each.items()],
@@ -186,7 +185,7 @@ def plan_now(app: App, name: str) -> tuple[Held, Document]:
     is."""
     with app.ledger() as ledger:
         held = _held(app, ledger, name)
-        return held, held.plan(app.settings.activation(name).limits, ledger.sealing())
+        return held, held.plan(app.settings.activation(name), ledger.sealing())
 
 
 def _held(app: App, ledger: Ledger, name: str) -> Held:

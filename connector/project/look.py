@@ -88,7 +88,7 @@ async def preview(app: App, activation: Activation, show: int, offline: bool) ->
         together = client.can.rows_per_request
         if contacts is not None and activation.limits.matched is not None:
             await result.look_up(contacts)
-        result.foresee(activation.limits, now)
+        result.foresee(activation, now)
     rate = app.settings.project.destinations[name].requests_per_second
     look_ups = activation.contact.table is None
     seconds = result.estimated_seconds(rate, look_ups)

@@ -167,7 +167,7 @@ def check_model(
         findings += _position(reading, seen.cursors)
         findings += _first_rows(seen, total, fits=schema is not None)
         findings += _refused(seen, activation)
-        outlook = seen.foresee(activation.limits, stands)
+        outlook = seen.foresee(activation, stands)
         findings += _next_run(activation, stands, outlook, named)
         if activation.mirrors:
             findings += _compared(seen.mirror, seen.new, total)

@@ -84,5 +84,5 @@ async def _keep_approved(running: Running, figures: Hold) -> None:
     # rows that wait for their turn are not counted by the limits
     due = counts.get(State.PENDING, 0) - (await in_line(flow)).pending
     left = replace(figures, due=due)
-    if due > 0 and passed_limit(flow.activation.limits, left):
+    if due > 0 and passed_limit(flow.activation, left):
         await flow.call(flow.ledger.keep_approved, running.run, left)

@@ -1,7 +1,7 @@
 """When a run is held until a person approves it: too many rows, too many refused, other keys, rows
 that are too old, contacts that are not found, a model that is empty.
 
-The one place where a run is judged, by pure functions of its limits and its figures: `check`,
+The one place where a run is judged, by pure functions of its activation and its figures: `check`,
 `preview` and the page say with them what a run would say.
 """
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field, replace
 
 from connector.basis import dataclass
+from connector.rules.activation import Activation
 from connector.rules.delivery import State
 from connector.rules.gauge import Gauge, Sample
 from connector.rules.grammar import Limits, Times
@@ -94,20 +95,21 @@ def as_it_stands(held: Hold, counts: Mapping[State, int]) -> Hold:
     )
 
 
-def passed_limit(limits: Limits, figures: Hold) -> str | None:
+def passed_limit(activation: Activation, figures: Hold) -> str | None:
     """Why a run with these figures is to be held; None when it may go."""
+    limits = activation.limits
     if figures.build:
         return figures.build
     refused = figures.invalid + figures.rejected
     share = refused / figures.staged if figures.staged else 0
     return (
-        emptied(limits, figures)
-        or keys_changed(limits, figures)
-        or too_many(limits, figures)
-        or too_old(limits, figures)
-        or unmatched(limits, figures)
+        emptied(activation, figures)
+        or keys_changed(activation, figures)
+        or too_many(activation, figures)
+        or too_old(activation, figures)
+        or unmatched(activation, figures)
         or (
-            refusals(limits, figures)
+            refusals(activation, figures)
             if limits.refused is not None and share > limits.refused
             else None
         )
@@ -129,32 +131,38 @@ def not_judged(limits: Limits, figures: Hold) -> Iterator[str]:
         )
 
 
-def approving(limits: Limits) -> str:
+def approving(activation: Activation) -> str:
     """Which command lets go what is held."""
-    if limits.approval == "other":
+    if activation.limits.approval == "other":
         return "`connector approve` by somebody else than who asked for it"
-    return "`connector sync ACTIVATION --approve`"
+    return f"`connector sync {activation.name} --approve`"
 
 
-def lets_go(limits: Limits) -> str:
+def lets_go(activation: Activation) -> str:
     """That an approval does so."""
-    return f"{approving(limits)} lets exactly these go"
+    return f"{approving(activation)} lets exactly these go"
 
 
-def emptied(limits: Limits, figures: Hold) -> str | None:
+def giving_up(activation: Activation) -> str:
+    """Which command gives up what is held."""
+    return f"connector quarantine discard {activation.name} --state pending"
+
+
+def emptied(activation: Activation, figures: Hold) -> str | None:
     """That a model has no row at all that always had some."""
-    if not figures.emptied or limits.empty == "allow":
+    if not figures.emptied or activation.limits.empty == "allow":
         return None
     return (
         f"held: the model has no row at all, and had rows in each of {figures.runs_with_rows} runs"
         " before, as when a table is emptied and not filled again. It goes on by itself as soon as"
-        f" the model has rows; {approving(limits)} lets it go as it is, and"
+        f" the model has rows; {approving(activation)} lets it go as it is, and"
         " `limits: {empty: allow}` says that it may be empty"
     )
 
 
-def too_many(limits: Limits, figures: Hold) -> str | None:
+def too_many(activation: Activation, figures: Hold) -> str | None:
     """That more rows are to be sent than one run may, or than is usual."""
+    limits = activation.limits
     due, most = figures.due, limits.rows
     if isinstance(most, Times):
         usual = figures.usual_rows
@@ -162,26 +170,27 @@ def too_many(limits: Limits, figures: Hold) -> str | None:
             return (
                 f"held: {due} rows are to be sent, and runs on {figures.weekday}s usually have"
                 f" {usual:g} (the median of {figures.rows_runs} runs): more than limits.rows"
-                f" ({most}) lets go; {lets_go(limits)}, a higher limit lets all go"
+                f" ({most}) lets go; {lets_go(activation)}, a higher limit lets all go"
             )
     elif most is not None:
         if due > most:
             return (
-                f"held: {due} rows are to be sent and limits.rows is {most}; {lets_go(limits)}, a"
-                " higher limit lets all go"
+                f"held: {due} rows are to be sent and limits.rows is {most};"
+                f" {lets_go(activation)}, a higher limit lets all go"
             )
         return None
     if figures.first and due > FIRST_SYNC_ROWS:
         return (
             f"held: {due} rows are to be sent by the first sync, and no"
-            f" {'number as ' if most else ''}limits.rows is written; {lets_go(limits)}, and a limit"
-            " of your own says what is usual"
+            f" {'number as ' if most else ''}limits.rows is written; {lets_go(activation)}, and a"
+            " limit of your own says what is usual"
         )
     return None
 
 
-def too_old(limits: Limits, figures: Hold) -> str | None:
+def too_old(activation: Activation, figures: Hold) -> str | None:
     """That rows to be sent happened long ago."""
+    limits = activation.limits
     if limits.older_than is None or not figures.old:
         return None
     such = f", such as {', '.join(figures.old_keys)}" if figures.old_keys else ""
@@ -189,15 +198,14 @@ def too_old(limits: Limits, figures: Hold) -> str | None:
         f"held: {figures.old} of {counted(figures.due, 'row')} to be sent happened longer ago than"
         f" limits.older_than ({span_text(limits.older_than)}), the oldest at"
         f" {figures.oldest}{SUCH}; the destination would act on them as if they were new."
-        f" {lets_go(limits)}, and `connector quarantine discard ACTIVATION --state pending` gives"
-        " them up",
+        f" {lets_go(activation)}, and `{giving_up(activation)}` gives them up",
         such,
     )
 
 
-def unmatched(limits: Limits, figures: Hold) -> str | None:
+def unmatched(activation: Activation, figures: Hold) -> str | None:
     """That far fewer contacts are found than usual."""
-    most, usual, looked_up = limits.matched, figures.usual_match, figures.looked_up
+    most, usual, looked_up = activation.limits.matched, figures.usual_match, figures.looked_up
     if most is None or not usual or not looked_up:
         return None
     share = figures.found / looked_up
@@ -208,33 +216,35 @@ def unmatched(limits: Limits, figures: Hold) -> str | None:
         f"held: of {counted(looked_up, 'contact identifier')} that were looked up before the first"
         f" send, {share:.1%} belong to a contact, and {usual:.1%} usually do (the median of"
         f" {figures.match_runs} runs): {fall:.1%} fewer, and limits.matched is {most:.1%}. Contacts"
-        f" may be missing at the destination, or be written in another way; {lets_go(limits)} all"
-        " the same"
+        " may be missing at the destination, or be written in another way;"
+        f" {lets_go(activation)} all the same"
     )
 
 
-def keys_changed(limits: Limits, figures: Hold) -> str | None:
+def keys_changed(activation: Activation, figures: Hold) -> str | None:
     """That the rows to be sent are likely rows that were sent, under other keys."""
-    most = MOST if limits.changed_keys is None else limits.changed_keys
+    written = activation.limits.changed_keys
+    most = MOST if written is None else written
     if not figures.due or not figures.again or figures.gone / figures.again <= most:
         return None
     return (
         f"held: {figures.gone} of {figures.again} rows that are read again are gone, and as many"
         " unknown ones are there: the row key seems to change between two readings, as uuid() or a"
         " new number for each row does, and what was sent would be sent again. Make it the same at"
-        " each reading and give these rows up (`connector quarantine discard ACTIVATION --state"
-        f" pending`); or, if they are other rows, {lets_go(limits)}, and"
+        f" each reading and give these rows up (`{giving_up(activation)}`); or, if they are other"
+        f" rows, {lets_go(activation)}, and"
         f" limits.changed_keys (now {most:.0%}) says what is usual"
     )
 
 
-def refusals(limits: Limits, figures: Hold) -> str:
+def refusals(activation: Activation, figures: Hold) -> str:
     """That too many rows are invalid or were rejected."""
+    limits = activation.limits
     kinds = {"invalid": figures.invalid, "rejected": figures.rejected}
     found = " and ".join(f"{number} {word}" for word, number in kinds.items() if number)
     return (
         f"held: {found} of {figures.staged} rows, and limits.refused is {limits.refused or 0:.1%};"
-        f" `connector quarantine list` says why, and {approving(limits)} lets the others go"
+        f" `connector quarantine list` says why, and {approving(activation)} lets the others go"
     )
 
 
@@ -242,38 +252,41 @@ FEW_TAKEN_BACK, MOST_TAKEN_BACK = 10, 0.1
 """What a mirror may always take back, and the largest share of its rows where none is written."""
 
 
-def by_itself(limits: Limits) -> str:
+def by_itself(activation: Activation) -> str:
     """How a mirror that is held goes on."""
     return (
         "it is read again at each run, and goes on by itself once it is within the limits;"
-        f" {approving(limits)} lets these go"
+        f" {approving(activation)} lets these go"
     )
 
 
-def reason_without_keys(limits: Limits, figures: Hold) -> str:
+def reason_without_keys(activation: Activation, figures: Hold) -> str:
     """Why a run with these figures is held, without a row key, which may be an address."""
     nameless = replace(figures, old_keys=())
-    reason = mirror_passed_limit(limits, nameless, ()) if nameless.live else None
-    return reason or passed_limit(limits, nameless) or "held"
+    reason = mirror_passed_limit(activation, nameless, ()) if nameless.live else None
+    return reason or passed_limit(activation, nameless) or "held"
 
 
-def mirror_passed_limit(limits: Limits, figures: Hold, examples: Sequence[str]) -> str | None:
+def mirror_passed_limit(
+    activation: Activation, figures: Hold, examples: Sequence[str]
+) -> str | None:
     """Why a mirror with these figures takes nothing back and sends nothing; None when it may go.
     `examples`: some row keys of what it is about."""
-    reason = _mirror_reason(limits, figures)
+    reason = _mirror_reason(activation, figures)
     such = f" (such as {', '.join(examples)})" if examples else ""
     return naming(reason, such) if reason else None
 
 
-def _mirror_reason(limits: Limits, figures: Hold) -> str | None:
+def _mirror_reason(activation: Activation, figures: Hold) -> str | None:
     """The same, with SUCH where examples are named."""
+    limits = activation.limits
     live = f"{figures.live:,}"
     if figures.empty and figures.live:
         keyless = counted(figures.without_key, "row")
         none = f"row with a row key ({keyless} without)" if figures.without_key else "row at all"
         return (
             f"held: the model has no {none}, and {live} are live at the destination{SUCH};"
-            f" {by_itself(limits)}"
+            f" {by_itself(activation)}"
         )
     share = MOST_TAKEN_BACK if limits.removed is None else limits.removed
     taken = figures.removed + figures.unlike
@@ -286,7 +299,7 @@ def _mirror_reason(limits: Limits, figures: Hold) -> str | None:
         more = "".join(f" and {number:,} {way}" for number, way in others)
         return (
             f"held: {first:,} of {live} rows that are live at the destination {way}{more}{SUCH},"
-            f" and limits.removed is {share:.1%}; {by_itself(limits)}"
+            f" and limits.removed is {share:.1%}; {by_itself(activation)}"
         )
     share = MOST_TAKEN_BACK if limits.replaced is None else limits.replaced
     judged = figures.edited or limits.replaced is not None
@@ -296,6 +309,6 @@ def _mirror_reason(limits: Limits, figures: Hold) -> str | None:
         return (
             f"held: {figures.replaced:,} of {live} rows that are live at the destination read"
             f" differently {why}now{SUCH}, and limits.replaced is {share:.1%}: each would be taken"
-            f" back and sent anew; {by_itself(limits)}"
+            f" back and sent anew; {by_itself(activation)}"
         )
     return None

@@ -10,10 +10,10 @@ from enum import StrEnum
 
 from connector.basis import dataclass
 from connector.ledger.mirrored import Covers
+from connector.rules.activation import Activation
 from connector.rules.deed import Document
 from connector.rules.delivery import State
 from connector.rules.gauge import Gauge
-from connector.rules.grammar import Limits
 from connector.rules.hold import Hold
 from connector.rules.words import rows
 from connector.sync.limits import (
@@ -146,8 +146,9 @@ class Ahead:
     again: int = 0
 
 
-def what_next_run_would_do(limits: Limits, stands: Stands, ahead: Ahead) -> Outlook:
+def what_next_run_would_do(activation: Activation, stands: Stands, ahead: Ahead) -> Outlook:
     """Whether the next run would send, and what else is to be known of it."""
+    limits = activation.limits
     notes, left, rejected, in_its_course = (FROM_BACKUP,) if stands.suspect else (), 0, 0, 0
     if stands.hindrance:
         return Outlook(Would.BE_STOPPED, stands.hindrance, notes=notes)
@@ -158,7 +159,7 @@ def what_next_run_would_do(limits: Limits, stands: Stands, ahead: Ahead) -> Outl
     if stands.held and stands.held.live:  # a mirror, of which `preview` compares what is there now
         if stands.approved:
             return Outlook(Would.SEND, None, stands.held.due, notes)
-        why = reason_without_keys(limits, stands.held).removeprefix("held: ")
+        why = reason_without_keys(activation, stands.held).removeprefix("held: ")
         return Outlook(Would.BE_HELD, why, notes=(*notes, READ_AGAIN))
     if stands.held and not stands.held.emptied:
         figures = stands.as_held(stands.held)
@@ -186,7 +187,7 @@ def what_next_run_would_do(limits: Limits, stands: Stands, ahead: Ahead) -> Outl
     # a model that was empty when that was shown, and is no more, is judged anew
     was_emptied = bool(stands.held and stands.held.emptied)
     granted = stands.approved and (figures.emptied or not was_emptied)
-    if (reason := passed_limit(limits, figures)) and not granted:
+    if (reason := passed_limit(activation, figures)) and not granted:
         return Outlook(Would.BE_HELD, reason.removeprefix("held: "), notes=notes)
     if stands.closed and figures.due:
         return Outlook(Would.NOTHING, stands.closed, notes=notes)
@@ -212,8 +213,8 @@ def and_what_may_be(outlook: Outlook, stands: Stands) -> Outlook:
     return replace(outlook, notes=told, may_send=doubts + waiting)
 
 
-def still_held(limits: Limits, held: Hold, stands: Stands, otherwise: Outlook) -> Outlook:
+def still_held(activation: Activation, held: Hold, stands: Stands, otherwise: Outlook) -> Outlook:
     """What becomes of a mirror that is `held` since too many of its rows were rejected."""
-    if reason := passed_limit(limits, stands.as_held(held)):
+    if reason := passed_limit(activation, stands.as_held(held)):
         return replace(otherwise, would=Would.BE_HELD, because=reason.removeprefix("held: "))
     return otherwise

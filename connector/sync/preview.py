@@ -13,14 +13,13 @@ from typing import Any
 
 from connector.basis import dataclass
 from connector.ledger.reports import Reports
-from connector.rules.activation import Contact
+from connector.rules.activation import Activation, Contact
 from connector.rules.columns import mapping_misfits
 from connector.rules.contacts import ContactCache
 from connector.rules.deed import Document
 from connector.rules.delivery import State
 from connector.rules.errors import Problem
 from connector.rules.gauge import Gauge
-from connector.rules.grammar import Limits
 from connector.rules.hold import Hold
 from connector.rules.interaction import Interaction, Invalid
 from connector.rules.mapping import key_text
@@ -84,7 +83,7 @@ class Mirror:
         if len(found := self.examples.setdefault(what, [])) < EXAMPLES:
             found.append(row_key)
 
-    def holds(self, limits: Limits) -> str | None:
+    def holds(self, activation: Activation) -> str | None:
         """Why a run would take nothing back; None where it may go."""
         figures = Hold(
             0,
@@ -100,7 +99,7 @@ class Mirror:
         )
         of = "removed" if self.removed >= max(self.replaced, 1) else "replaced"
         examples = self.examples.get("live" if self.empty else of, ())
-        return mirror_passed_limit(limits, figures, examples)
+        return mirror_passed_limit(activation, figures, examples)
 
     def document(self) -> Document:
         names = ("removed", "replaced", "returned", "dropped", "live")
@@ -168,16 +167,16 @@ class Preview:
     turns: TurnsAhead | None = None
     """None where nobody wants to know who would wait."""
 
-    def foresee(self, limits: Limits, stands: Stands) -> Outlook:
+    def foresee(self, activation: Activation, stands: Stands) -> Outlook:
         """What the next run would do, by what was counted and by how the activation stands."""
         if self.mirror:
-            self.outlook = self._foresee_mirror(self.mirror, limits, stands)
+            self.outlook = self._foresee_mirror(self.mirror, activation, stands)
         else:
             read = (self.staged, self.invalid, self.turnover, self.empty)
             seen = Seen(*read, rejected=self.rejected)
             again = len(self.again)
             ahead = Ahead(self.new, seen, self.compared, self.gauge, self.whole, again)
-            self.outlook = self._in_turn(what_next_run_would_do(limits, stands, ahead))
+            self.outlook = self._in_turn(what_next_run_would_do(activation, stands, ahead))
         self.outlook = and_what_may_be(self.outlook, stands)
         return self.outlook
 
@@ -187,16 +186,16 @@ class Preview:
             return replace(outlook, would=Would.NOTHING, because=TOO_EARLY, sends=0)
         return outlook
 
-    def _foresee_mirror(self, mirror: Mirror, limits: Limits, stands: Stands) -> Outlook:
+    def _foresee_mirror(self, mirror: Mirror, activation: Activation, stands: Stands) -> Outlook:
         """A mirror that is held is read again, and judged by what is there now."""
         seen = Seen(self.staged, self.invalid, rejected=self.rejected)
         new = self.new + mirror.sends - mirror.late
         ahead = Ahead(new, seen, self.compared, self.gauge)
         held = stands.held if stands.held and not stands.approved else None
         barred = held if held and held.build else None
-        found = what_next_run_would_do(limits, replace(stands, held=barred), ahead)
+        found = what_next_run_would_do(activation, replace(stands, held=barred), ahead)
         if found.would in (Would.SEND, Would.NOTHING, Would.BE_HELD):
-            reason = None if stands.approved else mirror.holds(limits)
+            reason = None if stands.approved else mirror.holds(activation)
             if reason:
                 found = replace(found, would=Would.BE_HELD, because=reason.removeprefix("held: "))
             elif found.would is Would.NOTHING and (mirror.removed or mirror.ended):
@@ -206,7 +205,7 @@ class Preview:
         if held and held.rejected and found.would in (Would.SEND, Would.NOTHING):
             counts = {s: number - mirror.better[State(s)] for s, number in stands.counts.items()}
             # no reading says more of that
-            found = still_held(limits, held, replace(stands, counts=counts), found)
+            found = still_held(activation, held, replace(stands, counts=counts), found)
         self.outlook = found if mirror.removed else self._in_turn(found)
         return self.outlook
 

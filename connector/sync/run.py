@@ -174,7 +174,7 @@ async def _work(running: Running) -> str | None:
     counts = await _counts(flow, outset.counts if same else None)
     reads = held if unread is not None or not again else None
     figures, gauge = await _figures(running, reads, counts, begun)
-    reason = passed_limit(flow.activation.limits, figures)
+    reason = passed_limit(flow.activation, figures)
     # a model that was empty when that was shown, and is no more, is judged anew
     granted = may_go.granted and (figures.emptied or not (held and held.emptied))
     if reason and not granted:
@@ -300,7 +300,7 @@ async def _mirror(
     if held and held.rejected and not approved and not reason:  # no reading says more of that
         counts = await flow.call(ledger.counts, flow.name)
         figures = as_it_stands(held, counts)
-        reason = passed_limit(flow.activation.limits, figures)
+        reason = passed_limit(flow.activation, figures)
     reason = None if covers is Covers.SHOWN else reason
     if reason:
         running.tally.notes += [may_go.said] if may_go.said else []
@@ -363,8 +363,8 @@ async def _judge_mirror(running: Running, read: Read, first: bool) -> tuple[Hold
     )
     of = Aim.REMOVE if found.removed >= max(found.replaced, 1) else Aim.REPLACE
     examples = await flow.call(flow.ledger.examples, flow.name, None if read.empty else of)
-    reason = mirror_passed_limit(limits, figures, examples)
-    return figures, reason or passed_limit(limits, figures)
+    reason = mirror_passed_limit(flow.activation, figures, examples)
+    return figures, reason or passed_limit(flow.activation, figures)
 
 
 async def _take_back_and_deliver(running: Running, guard: Guard, covers: Covers) -> None:
@@ -423,7 +423,7 @@ async def _hold_the_rest(running: Running, guard: Guard) -> str | None:
     figures = Hold(due, guard.rows, guard.invalid, rejected=rejected)
     if not figures.due:
         return None
-    tally.notes.append(refusals(flow.activation.limits, figures))
+    tally.notes.append(refusals(flow.activation, figures))
     await flow.call(flow.ledger.hold_back, running.run, figures)
     return "held"
 

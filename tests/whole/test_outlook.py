@@ -15,6 +15,7 @@ from connector.rules.grammar import Limits
 from connector.rules.hold import Hold
 from connector.sandbox.behaviour import Faults
 from connector.sync.outlook import Ahead, Stands, Would, what_next_run_would_do
+from tests.factories import an_activation
 from tests.whole.shop import Shop, behaving
 from tests.whole.test_check import messages
 from tests.whole.test_serve import started, until
@@ -353,12 +354,12 @@ def test_everybody_who_serves_is_told_until_he_ends(shop: Shop) -> None:
 
 
 def test_what_stops_a_run_comes_before_a_pause_and_a_pause_before_a_hold() -> None:
-    limits = Limits(rows=1)
+    activation = an_activation(limits=Limits(rows=1))
 
     def would(**less: Any) -> Would:
         facts = {"hindrance": "no ledger", "paused": "resume it", "held": Hold(5, 5, 0)}
         now = Stands(**{**facts, **less}, counts={"pending": 5})
-        return what_next_run_would_do(limits, now, Ahead()).would
+        return what_next_run_would_do(activation, now, Ahead()).would
 
     assert would() == Would.BE_STOPPED
     assert would(hindrance=None) == Would.BE_PASSED_BY
