@@ -35,8 +35,10 @@ class Linted:
 
 def lint(base: Path, names: Sequence[str]) -> list[Linted]:
     """Judge the files that `names` mean; with no name all of the project, and whether they go
-    together."""
+    together. Raises ConfigurationError where there is none: nothing would be judged."""
     files = [read(path) for path in chosen(base, names)]
+    if not files:
+        raise ConfigurationError(f"there is no schema in {base / FOLDER}")
     together = {} if names else dict(_together(files))
     return [_linted(file, together.get(file.path, []), base) for file in files]
 

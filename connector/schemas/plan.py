@@ -143,8 +143,6 @@ async def plan(catalogue: Catalogue, names: Sequence[str], as_version: bool = Fa
     Raises ConfigurationError when a file breaks a rule, or when nothing is there to be planned.
     """
     local = definitions(catalogue.base, names)
-    if not local:
-        raise ConfigurationError(f"there is no schema in {catalogue.base / files.FOLDER}")
     live = await catalogue.definitions()
     paths = {schema_id: path for schema_id, (_, path) in local.items()}
     steps = compare(

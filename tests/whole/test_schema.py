@@ -153,6 +153,13 @@ def test_lint_tells_each_problem_with_its_place(shop: Shop) -> None:
     assert shop.connector("schema", "lint", "nothing").code == 2
 
 
+def test_lint_is_not_content_where_there_is_nothing_to_judge(shop: Shop) -> None:
+    done = shop.connector("schema", "lint")
+
+    assert done.code == 2
+    assert f"there is no schema in {shop.path / 'schemas'}" in done.err
+
+
 # --- plan ---------------------------------------------------------------------------------------
 
 
