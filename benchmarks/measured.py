@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -22,6 +23,7 @@ from connector.project.app import App
 from connector.project.settings import load
 from connector.rules.schema import InteractionSchema
 from connector.sync.flow import Orders, Running
+from connector.sync.health import Health
 from connector.sync.preview import preview
 from connector.sync.progress import Progress
 from connector.sync.reading import BATCH, Source
@@ -32,7 +34,7 @@ SELECT = (
     "select review_id, reviewed_at, contact_id, sku, product_name, category, rating, price,"
     " verified, review_text from reviews order by reviewed_at, review_id"
 )
-SETTINGS = {"memory_limit": "64MB", "threads": 1}
+SETTINGS: dict[str, Any] = {"memory_limit": "64MB", "threads": 1}
 """As the connector opens DuckDB."""
 
 
@@ -69,7 +71,8 @@ async def _staging() -> tuple[int, float]:
     async with app.workshop() as workshop:
         with workshop.flow(activation, Progress()) as flow:
             run = flow.ledger.begin(flow.name, flow.identity)
-            running = Running(flow, Orders(), run, flow.contacts())
+            health = Health(flow.destination.can.most_doubts)
+            running = Running(flow, Orders(), run, flow.contacts(), health)
             with flow.warehouse.open() as reader:
                 clock = Clock()
                 stage(running, schema, reader)
@@ -90,7 +93,8 @@ def previewing() -> tuple[int, float]:
 
 
 def _project() -> tuple[App, InteractionSchema]:
-    return App(load(PROJECT)), InteractionSchema(SCHEMA_ID, SCHEMA["jsonSchema"])
+    schema: Any = SCHEMA["jsonSchema"]
+    return App(load(PROJECT)), InteractionSchema(SCHEMA_ID, schema)
 
 
 WHAT: dict[str, Callable[[], tuple[int, float]]] = {

@@ -331,8 +331,9 @@ class World:
         ready = venv / ".ready"
         if not ready.exists() or ready.stat().st_mtime < REQUIREMENTS.stat().st_mtime:
             subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
-            pip = [venv / "bin" / "python", "-m", "pip", "--quiet", "--disable-pip-version-check"]
-            subprocess.run([*pip, "install", "--requirement", REQUIREMENTS], check=True)
+            python = str(venv / "bin" / "python")
+            pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+            subprocess.run([*pip, "install", "--requirement", str(REQUIREMENTS)], check=True)
             ready.touch()
         return venv / "bin"
 

@@ -1,6 +1,7 @@
 """The benches measure what they say: every row is counted, and so is every second."""
 
 import asyncio
+import gc
 import json
 import threading
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.measured import WHAT
 from benchmarks.peers.body import body_of
 from benchmarks.picture import bars
 from benchmarks.report import PAGE, spliced
@@ -64,6 +66,24 @@ def test_the_sink_counts_every_row_of_a_batch(
     seen = arrivals.figures()
     assert (seen["rows"], seen["repeated"], synced["delivered"]) == (50, 0, 50)
     assert seen["posts"] < 6
+
+
+@pytest.mark.parametrize("what", WHAT)
+def test_what_reads_a_model_reads_every_row_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    make_project(tmp_path, make_warehouse(tmp_path / "warehouse.duckdb", 50), "http://127.0.0.1:9")
+    monkeypatch.chdir(tmp_path)
+
+    collects = gc.get_threshold()
+    try:
+        rows, cpu = WHAT[what]()
+    finally:
+        gc.set_threshold(*collects)
+        gc.unfreeze()
+
+    assert rows == 50
+    assert cpu > 0
 
 
 def test_the_others_send_what_the_connector_sends(
