@@ -28,7 +28,7 @@ from connector.rules.selection import is_meant
 from connector.schemas.files import local_schema
 from connector.sync.preflight import refuse_misfits
 from connector.warehouse.models import query_of
-from connector.warehouse.reader import spelling_of
+from connector.warehouse.spelling import spelling_of
 from connector.warehouse.unopened import columns_of, dialect_of
 
 

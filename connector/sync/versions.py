@@ -19,7 +19,7 @@ from connector.rules.interaction import Interaction, Invalid
 from connector.rules.mapping import key_text
 from connector.sync.reading import Plan, Source, plan
 from connector.sync.sorting import content_of, differs
-from connector.warehouse.reader import spelling_of
+from connector.warehouse.spelling import spelling_of
 
 NOT_SENT = 0
 """Stands for the content of a row that cannot be sent."""

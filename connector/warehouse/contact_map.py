@@ -16,7 +16,8 @@ from connector.basis import dataclass
 from connector.rules.activation import Activation, ContactLookup
 from connector.rules.errors import ConfigurationError, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
-from connector.warehouse.reader import Reader, spelling_of
+from connector.warehouse.reader import Reader
+from connector.warehouse.spelling import spelling_of
 
 CHUNK = 500
 """Identifiers in one statement; every database takes so many binds."""

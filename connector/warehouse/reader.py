@@ -6,7 +6,7 @@ are the database's; nothing is sorted or compared here.
 """
 
 import re
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from datetime import date
 from decimal import Decimal
@@ -51,6 +51,7 @@ from connector.warehouse.digests import (
     repeated,
 )
 from connector.warehouse.models import query_of, quoted
+from connector.warehouse.spelling import doubled, spelling_of
 
 RANGE = 100_000
 """Rows of a range, if no more of them have the same cursor."""
@@ -141,23 +142,31 @@ class Reader:
     def resolve(self, activation: Activation) -> tuple[Activation, list[Column]]:
         """The activation with its columns spelt as the model spells them, and those columns.
 
-        Raises ConfigurationError naming every column that the model does not have.
+        Raises ConfigurationError naming every column that the model does not have, or has twice.
         """
         columns = self.columns(activation)
         names = [column.name for column in columns]
         spelling = spelling_of(activation.columns.values(), names)
-        problems = [
-            of_activation(
-                activation.name,
-                *path,
-                text=f'the model has no column "{name}"{did_you_mean(name, names)}',
-            )
-            for path, name in activation.columns.items()
-            if name not in spelling
-        ]
+        twice = doubled(self._dialect, names, spelling.values(), lambda: self._written(activation))
+        problems = []
+        for path, name in activation.columns.items():
+            if name not in spelling:
+                told = f'the model has no column "{name}"{did_you_mean(name, names)}'
+            elif spelling[name] in twice:
+                told = f'the model has more than one column "{name}"; give each a name of its own'
+            else:
+                continue
+            problems.append(of_activation(activation.name, *path, text=told))
         if problems:
             raise ConfigurationError(*problems)
         return activation.respelt(spelling), columns
+
+    def _written(self, activation: Activation) -> list[str]:
+        """The columns of the model, as its own SELECT names them."""
+        sql = _literally(self.sql(activation))
+        if self.is_duckdb:  # which would run the whole of it
+            return [row[0] for row in self._questions.all(text(f"describe {sql}"))]
+        return [each[0] for each in self._questions.described(sql)]
 
     def highest(self, activation: Activation, column: str, before: Any = None) -> Any:
         """The largest value of `column` that can be read, of those below `before` if that is given;
@@ -481,18 +490,6 @@ def _marked(batch: Sequence[Sequence[Any]], scan: Scan) -> Sequence[Sequence[Any
 def _literally(sql: str) -> str:
     """`sql` for text(): the backslash keeps `:name` from being taken as a bind."""
     return sql.replace(":", "\\:")
-
-
-def spelling_of(wanted: Iterable[str], names: Sequence[str]) -> dict[str, str]:
-    """What the user wrote -> the model's own spelling; capitals matter only where they must."""
-    lowered = [name.lower() for name in names]
-    found = {}
-    for name in wanted:
-        if name in names:
-            found[name] = name
-        elif lowered.count(name.lower()) == 1:
-            found[name] = names[lowered.index(name.lower())]
-    return found
 
 
 def _type_name(code: object) -> str:

@@ -74,6 +74,26 @@ def test_every_unknown_column_is_named_with_its_place_and_the_nearest_name(shop)
     }
 
 
+@pytest.mark.parametrize("second", ["amount", "AMOUNT"])
+def test_a_column_that_stands_twice_is_refused_where_it_is_used(shop, second):
+    sql = f"select 1 as id, 2 as amount, 3 as {second}, 4 as x, 5 as x"
+
+    with pytest.raises(ConfigurationError) as refused:
+        shop.read(an_activation(sql, payload={"a": "amount"}))
+
+    assert {problem.path: problem.message for problem in refused.value.problems} == {
+        ("activations", "reviews", "payload", "a"): 'activation "reviews": the model has more than'
+        ' one column "amount"; give each a name of its own'
+    }
+    assert shop.read(an_activation(sql)) == [(1,)]
+
+
+def test_a_column_that_only_looks_like_a_second_one_is_read(shop):
+    sql = "select 1 as id, 2 as amount, 3 as amount_1, 4 as amount_1_1"
+
+    assert shop.read(an_activation(sql, payload={"a": "amount", "b": "amount_1"})) == [(1, 2, 3)]
+
+
 def test_a_scan_reads_each_named_column_once_and_no_other(shop):
     activation = an_activation(
         "select 1 as id, 2 as a, 3 as b, 4 as unused", payload={"x": "a", "y": "a", "z": "b"}
