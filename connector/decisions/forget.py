@@ -22,7 +22,7 @@ from connector.ledger.reports import Reports
 from connector.project.app import App, Home, Workshop
 from connector.rules.activation import Activation
 from connector.rules.deed import Agree, Document, error_document, status_word
-from connector.rules.delivery import Found, NotApplied, Refused, Removed, Unknown
+from connector.rules.delivery import MAY_BE_THERE, Found, NotApplied, Refused, Removed, Unknown
 from connector.rules.errors import ConfigurationError, ConnectorError, DestinationUnusable
 from connector.rules.words import are, plural
 from connector.sync.flow import leased
@@ -106,7 +106,7 @@ class Plan:
     @property
     def doubts(self) -> int:
         """Rows of which nobody knows whether they are there."""
-        return sum(self.states.get(state, 0) for state in ("sending", "in_doubt", "submitted"))
+        return sum(self.states.get(state, 0) for state in MAY_BE_THERE)
 
     @property
     def may_be_ours(self) -> int:

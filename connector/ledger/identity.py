@@ -32,11 +32,11 @@ from connector.ledger.tables import (
     turns,
     watermarks,
 )
-from connector.rules.delivery import State
+from connector.rules.delivery import MAY_BE_THERE, State
 from connector.rules.errors import ConfigurationError, Problem
 from connector.rules.place import Place
 
-UNSETTLED = (State.PENDING, State.WAITING, State.SENDING, State.IN_DOUBT, State.SUBMITTED)
+UNSETTLED = (State.PENDING, State.WAITING, *MAY_BE_THERE)
 
 
 def recognise(
@@ -216,9 +216,8 @@ def _prefix_change(c: Connection, activation: str, identity: Identity, known: An
     was, now = known.reference_prefix, identity.prefix
     if was is None or was == now:
         return []
-    sent = (State.SENDING, State.IN_DOUBT, State.SUBMITTED)
     query = select(func.count()).where(
-        deliveries.c.activation == known.activation, deliveries.c.state.in_(sent), OPEN
+        deliveries.c.activation == known.activation, deliveries.c.state.in_(MAY_BE_THERE), OPEN
     )
     if not (unsettled := c.execute(query).scalar_one()):
         return []

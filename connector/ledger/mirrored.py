@@ -43,7 +43,7 @@ from connector.ledger.tables import (
     watermarks,
 )
 from connector.ledger.transaction import Reader, repeated, transaction
-from connector.rules.delivery import CAME_AGAIN, State
+from connector.rules.delivery import CAME_AGAIN, MAY_BE_THERE, State
 from connector.rules.turns import Turn
 
 changes = Table(  # of a mirror: what the model says now of a row that is recorded otherwise
@@ -68,7 +68,6 @@ REMOVED, REPLACED, RETURNED, NOT_THERE = "removed", "replaced", "returned", "not
 """The words in `decisions` for what a mirror's run does to a row."""
 UNSENT = (State.PENDING, State.WAITING, State.INVALID, State.REJECTED)
 """States of rows of which nothing is stored."""
-MAY_BE_THERE = (State.SENDING, State.IN_DOUBT, State.SUBMITTED)
 OVER = (State.REMOVED, State.UNDONE, State.DISCARDED)
 """States of rows that are not at the destination, and are not to be."""
 BESIDE = deliveries.outerjoin(changes, g.delivery_id == d.id)

@@ -32,7 +32,7 @@ from connector.ledger.json_rows import in_one, json_rows
 from connector.ledger.records import Staged, instant
 from connector.ledger.tables import NOW, attempts, chunks, decisions, deliveries, turns
 from connector.ledger.transaction import touch as touch
-from connector.rules.delivery import Accepted, NotApplied, Outcome, State, Submitted
+from connector.rules.delivery import MAY_BE_THERE, Accepted, NotApplied, Outcome, State, Submitted
 from connector.rules.interaction import Interaction, Invalid, about_of
 
 d = deliveries.c
@@ -67,7 +67,6 @@ FACTS = tuple(sorted(frozenset().union(*KEEPS.values())))
 OF_EACH_MOVE = frozenset({"reason", "due_at"})
 """What a move says anew, or it is gone: why the row is what it is, and until when it rests."""
 
-MAY_BE_STORED = (State.SENDING, State.IN_DOUBT, State.SUBMITTED)
 NOT_STORED = (State.PENDING, State.REJECTED)
 TAKEN = (Accepted, Submitted)
 WAITS_NO_MORE = (State.WAITING, State.REJECTED, State.DISCARDED, State.REMOVED, State.INVALID)
@@ -203,7 +202,7 @@ def give_back_turns(c: Connection, became: State, rows: Sequence[Row]) -> None:
     """What is certainly not stored has used up no turn of its contact; and what does not wait any
     more leaves its place to those behind it. An attempt in doubt has used one up; so has what was
     delivered, whatever becomes of it."""
-    sent = [row for row in rows if row.state in MAY_BE_STORED and became in NOT_STORED]
+    sent = [row for row in rows if row.state in MAY_BE_THERE and became in NOT_STORED]
     waited = [row for row in rows if row.state is State.PENDING and became in WAITS_NO_MORE]
     if not (sent or waited) or not c.execute(select(t.delivery_id).limit(1)).first():
         return

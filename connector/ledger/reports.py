@@ -74,7 +74,7 @@ from connector.ledger.under_way import UnderWay
 from connector.ledger.waking import Sleepers
 from connector.rules.contacts import AMBIGUOUS
 from connector.rules.deed import Document
-from connector.rules.delivery import QUARANTINE, State
+from connector.rules.delivery import MAY_BE_THERE, QUARANTINE, State
 from connector.rules.errors import Problem
 from connector.rules.place import Place
 
@@ -451,7 +451,7 @@ class Reports(
             query = select(d.id, origin, d.row_key, d.created_date, d.payload).where(
                 watermarks.c.activation == d.activation,
                 d.activation.in_(neighbours(c, activation)),
-                d.state.in_((State.SENDING, State.IN_DOUBT, State.SUBMITTED)),
+                d.state.in_(MAY_BE_THERE),
                 OPEN,
                 func.lower(d.contact_id) == contact_id.lower(),
             )

@@ -23,12 +23,11 @@ from connector.ledger.tables import (
     watermarks,
 )
 from connector.ledger.transaction import Reader, repeated, transaction
-from connector.rules.delivery import NotApplied, Outcome, Refused, State
+from connector.rules.delivery import MAY_BE_THERE, NotApplied, Outcome, Refused
 from connector.rules.place import Place
 from connector.rules.trial import Aim, LeftTrial, Trial, TrialState
 
 a, d, t, w = attempts.c, deliveries.c, trials.c, watermarks.c
-UNSETTLED = (State.SENDING, State.IN_DOUBT, State.SUBMITTED)
 BODY = ("contact", "payload")
 UNSEEN_FOR = timedelta(minutes=10)
 """For how long the process of a trial is taken for living where that cannot be seen."""
@@ -195,7 +194,7 @@ class Trials(Reader):
             .select_from(deliveries)
             .join(watermarks, w.activation == d.activation)
             .join(attempts, and_(a.delivery_id == d.id, a.number == d.attempt))
-            .where(d.activation.in_(here), d.state.in_(UNSETTLED), OPEN)
+            .where(d.activation.in_(here), d.state.in_(MAY_BE_THERE), OPEN)
             .order_by(d.id)
         )
         return [

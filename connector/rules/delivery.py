@@ -88,6 +88,9 @@ TRANSITIONS: dict[tuple[State, State], str] = {
     (S.REMOVED, S.INVALID): "the model has it again, and it does not fit the schema",
 }
 
+MAY_BE_THERE = (S.SENDING, S.IN_DOUBT, S.SUBMITTED)
+"""States of rows that may be stored at the destination, and may not."""
+
 FIRST_STATES = (S.PENDING, S.INVALID, S.DISCARDED)
 """The states in which a row can be recorded."""
 

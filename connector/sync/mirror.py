@@ -16,7 +16,6 @@ from typing import Any
 from connector.basis import dataclass
 from connector.ledger.mirrored import (
     AS_IT_WAS,
-    MAY_BE_THERE,
     UNSENT,
     Aim,
     Change,
@@ -29,7 +28,7 @@ from connector.ledger.mirrored import (
 from connector.ledger.records import Edition, Learnt, Remembered, Staged
 from connector.rules.activation import Activation
 from connector.rules.compiled import CompiledMapper
-from connector.rules.delivery import State
+from connector.rules.delivery import MAY_BE_THERE, State
 from connector.rules.interaction import Interaction, Invalid, about_of
 from connector.rules.keys import Kinds
 from connector.rules.schema import InteractionSchema

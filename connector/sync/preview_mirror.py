@@ -3,12 +3,12 @@ returned rows, what would be taken back and what would be sent."""
 
 from contextlib import closing
 
-from connector.ledger.mirrored import MAY_BE_THERE, Aim, Covers, Mirrored, Wish
+from connector.ledger.mirrored import Aim, Covers, Mirrored, Wish
 from connector.ledger.records import Staged
 from connector.ledger.reports import Reports
 from connector.rules.columns import mapping_misfits
 from connector.rules.contacts import ContactCache
-from connector.rules.delivery import State
+from connector.rules.delivery import MAY_BE_THERE, State
 from connector.rules.gauge import Gauge
 from connector.rules.interaction import Invalid
 from connector.rules.turns import cap_of
