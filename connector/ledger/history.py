@@ -25,12 +25,14 @@ MOST_MATCHES = 50
 MOST_READINGS = 1_000
 """Runs among which an empty model counts as one that may be empty."""
 PAGE = 5_000
+ENDED_WELL = ("succeeded", "attention")
+"""The statuses of runs that nothing has kept from sending what was to be sent."""
 d, r = deliveries.c, runs.c
 
 
 def ended_well(activation: str, *columns: Any) -> Any:
     """The runs of an activation that have ended well, the newest first."""
-    mine = r.activation == activation, r.status.in_(("succeeded", "attention"))
+    mine = r.activation == activation, r.status.in_(ENDED_WELL)
     return select(*columns).where(*mine).order_by(r.started_at.desc())
 
 

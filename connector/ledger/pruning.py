@@ -31,7 +31,7 @@ from connector.basis import dataclass
 from connector.ledger.counts import DAY, count_pruned
 from connector.ledger.deeds import PRUNED, Entry, note
 from connector.ledger.digests import Halves, as_rows, halves, halves_of
-from connector.ledger.history import tempos
+from connector.ledger.history import ENDED_WELL, tempos
 from connector.ledger.json_rows import in_one, json_rows
 from connector.ledger.leases import WOKEN, Book
 from connector.ledger.mirrored import changes, is_of
@@ -76,7 +76,7 @@ NEEDED = (
     r.relation.is_not(None),
     r.delivered > 0,
     r.status == "held",
-    r.status.in_(("succeeded", "attention")),
+    r.status.in_(ENDED_WELL),
     ~r.run_id.startswith(WOKEN),
 )
 """Of each of these kinds the newest run stays: later ones ask for it."""

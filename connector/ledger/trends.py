@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Select, func, select
 
 from connector.basis import dataclass
 from connector.ledger.days import Offsets, day_of
-from connector.ledger.history import Histories, tempos
+from connector.ledger.history import ENDED_WELL, Histories, tempos
 from connector.ledger.leases import WOKEN
 from connector.ledger.paging import open_rows
 from connector.ledger.tables import chunks, deliveries, leases, runs, upsert
@@ -20,7 +20,6 @@ from connector.rules.tempo import Tempo
 SOME_KEYS = 5
 LEFT = (*QUARANTINE, State.WAITING, State.SENDING, State.SUBMITTED)
 """How rows stand that are not done."""
-READ_WELL = ("succeeded", "attention")
 r, d = runs.c, deliveries.c
 
 
@@ -135,7 +134,7 @@ def _gaps(name: str, since: int, offsets: Offsets) -> Select[Any]:
         .where(
             r.activation == name,
             r.started_at >= since,
-            r.status.in_(READ_WELL),
+            r.status.in_(ENDED_WELL),
             ~r.run_id.startswith(WOKEN),
         )
         .subquery()

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from connector.basis import dataclass
 from connector.basis.log import Log
+from connector.ledger.history import ENDED_WELL
 from connector.ledger.records import Run, Tally
 from connector.project.app import App, Workshop
 from connector.rules.due import ByLedger
@@ -24,7 +25,6 @@ from connector.rules.tempo import Tempo
 from connector.sync.flow import Orders
 from connector.sync.progress import Progress
 from connector.sync.result import Result
-from connector.sync.run import IN_ORDER
 from connector.sync.side_by_side import Stop
 
 log = Log(__name__)
@@ -172,7 +172,7 @@ class Watching(Progress):
 def rest_of(ended: Result, orders: Orders) -> Orders | None:
     """The orders for what a run with `orders` has left that gave its place to others; None: there
     is nothing left, or it has not ended by that."""
-    if ended.run is None or ended.error or ended.tally.done or ended.status not in IN_ORDER:
+    if ended.run is None or ended.error or ended.tally.done or ended.status not in ENDED_WELL:
         return None
     limit, tally = orders.limit, ended.tally
     if limit is not None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
+from connector.ledger.history import ENDED_WELL
 from connector.ledger.records import COUNTS
 from connector.rules.deed import Document
 from connector.rules.words import are, counted, wait_for
@@ -112,7 +113,7 @@ def show_synced(document: Document, paused: Sequence[tuple[str, str]], timed: bo
         name = verbatim(run["activation"])
         if run["status"] == NOT_BEGUN:
             out().print(f"[bold]{name}[/]: not begun, since the time was over.")
-        elif run["status"] in ("succeeded", "attention") and not run["done"]:
+        elif run["status"] in ENDED_WELL and not run["done"]:
             out().print(f"[bold]{name}[/]: not done when the time was over; the next sync goes on.")
     for name, remedy in paused:
         out().print(f"[bold]{verbatim(name)}[/]: passed by, since it is paused; {verbatim(remedy)}")

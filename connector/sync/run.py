@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from connector.basis.log import Log, bound
 from connector.destinations.port import Proof
+from connector.ledger.history import ENDED_WELL
 from connector.ledger.mirrored import Aim, Covers
 from connector.ledger.records import Judged, Tally
 from connector.ledger.spans import has_touched
@@ -60,8 +61,6 @@ RESTORED = (
     "the ledger was put back from a backup ({reason}): rows that it does not know to be delivered"
     " are read back before they are sent"
 )
-IN_ORDER = ("succeeded", "attention")
-"""How a run ends that nothing has kept from sending what is to be sent."""
 
 
 async def sync(flow: Flow, orders: Orders) -> Result:
@@ -124,7 +123,7 @@ async def _end(running: Running, status: str | None, error: ConnectorError | Non
             await flow.call(flow.ledger.tidy_turns, flow.name, cap)
         # something may wait for a person, whichever run left it there
         status = status or ("attention" if waits or tally.notes else "succeeded")
-        tally.done = status in IN_ORDER and not left.at_once
+        tally.done = status in ENDED_WELL and not left.at_once
         await prune(running, status)
         await flow.call(flow.ledger.finish, run, status, tally, error)
         await flow.call(flow.ledger.tidy, tally.delivered)
