@@ -7,16 +7,15 @@ from dataclasses import field
 
 from connector.basis import dataclass
 from connector.ledger.processes import new_run_id
-from connector.ledger.records import COUNTS
+from connector.project.reporting import DID
 from connector.rules.deed import Document
 from connector.rules.errors import ConnectorError
 from connector.sync.result import Result
 
 MOST = 1_000
 """That are remembered after they have ended; what they have done stands in the ledger."""
-AS_IT_STANDS = ("submitted", "waiting", "in_doubt", "pending")
-"""Counts of rows as they stand now, which are not added up."""
-SUMS = (*(name for name in COUNTS if name not in AS_IT_STANDS), "undone")
+SUMS = (*DID, "undone")
+"""Counts that are added up; the others say how rows stand now."""
 
 
 @dataclass(eq=False, slots=True)
