@@ -9,6 +9,10 @@ from connector.basis import dataclass
 Value = str | int | float | bool | None
 """An answer; None: there is none, and the evidence says why."""
 Evidence = Mapping[str, Any]
+DURATIONS = ("visible_after", "deletable_after", "listed_after_delete", "clock_difference")
+"""Questions that are answered with seconds."""
+CLOCKS_AGREE = 60.0
+"""Seconds by which the clocks of two machines may differ before somebody should look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +69,43 @@ class Prospect:
     """It makes the target for itself, and deletes it."""
     most: int
     notes: Sequence[str] = ()
+
+
+# --- what agrees with what is assumed -------------------------------------------------------------
+
+
+def any_answer(answer: Any, facts: Facts) -> bool:
+    """Nothing depends on it."""
+    return answer is not None
+
+
+def success(answer: Any, facts: Facts) -> bool:
+    return isinstance(answer, int) and 200 <= answer < 300
+
+
+def refusal(answer: Any, facts: Facts) -> bool:
+    """A status that refuses."""
+    return isinstance(answer, int) and 400 <= answer < 500
+
+
+def in_time(answer: Any, facts: Facts) -> bool:
+    return isinstance(answer, int | float) and answer <= facts.settle_after
+
+
+def near(answer: Any, facts: Facts) -> bool:
+    return isinstance(answer, int | float) and abs(answer) <= CLOCKS_AGREE
+
+
+def one_of(*words: Value) -> Callable[[Any, Facts], bool]:
+    """Whether the answer is one of these."""
+    return lambda answer, facts: answer in words
+
+
+CLOCK_DIFFERENCE = Question(
+    "clock_difference",
+    "By how many seconds is its clock ahead of this machine's?",
+    f"within {CLOCKS_AGREE:g}",
+    near,
+    "the clocks differ: set this machine's by NTP",
+)
+"""What every destination is asked."""

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 from rich.table import Table
 
 from connector.rules.deed import Document
+from connector.rules.probing import DURATIONS
 from connector.rules.words import counted
 from connector.show.blocks import notes
 from connector.show.layout import out, verbatim
@@ -71,10 +72,7 @@ def said(answer: Document) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:g} s" if answer["question"] in SECONDS else str(value)
-
-
-SECONDS = ("visible_after", "deletable_after", "listed_after_delete", "clock_difference")
+    return f"{value:g} s" if answer["question"] in DURATIONS else str(value)
 
 
 def why(answer: Document) -> str:

@@ -17,7 +17,7 @@ from connector.rules.deed import Document
 from connector.rules.delivery import Outcome
 from connector.rules.errors import ConnectorError, DestinationUnusable
 from connector.rules.interaction import instant_text
-from connector.rules.probing import Answered, Facts, Question, Value
+from connector.rules.probing import DURATIONS, Answered, Facts, Question, Value
 from connector.rules.trial import LeftTrial, Trial
 from connector.rules.words import span_text
 from connector.sync.leftovers import Leftovers
@@ -29,7 +29,6 @@ SPARE = timedelta(seconds=30)
 """Beyond the time after which an absence is believed, for what is deleted late."""
 FEW, TIMES, STEP = 10.0, 4, 5
 """What is proposed: so many times what was seen, and so many seconds more, in steps."""
-DURATIONS = ("visible_after", "deletable_after", "listed_after_delete", "clock_difference")
 
 
 @dataclass(slots=True)

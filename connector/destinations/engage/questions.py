@@ -4,36 +4,20 @@ Facts and their gaps: developer.voyado.com ("Interactions", "API authentication"
 silent, the connector goes by what cannot send twice or lose.
 """
 
-from typing import Any
+from dataclasses import replace
 
 from connector.destinations.engage.pages import PAGE_SIZE
-from connector.rules.probing import Facts, Question, Value
-
-CLOCKS_AGREE = 60.0
-"""Seconds by which the clocks of two machines may differ before somebody should look."""
-
-
-def any_answer(answer: Value, facts: Facts) -> bool:
-    """Nothing depends on it."""
-    return answer is not None
-
-
-def success(answer: Value, facts: Facts) -> bool:
-    return isinstance(answer, int) and 200 <= answer < 300
-
-
-def refusal(answer: Value, facts: Facts) -> bool:
-    """A status that refuses."""
-    return isinstance(answer, int) and 400 <= answer < 500
-
-
-def in_time(answer: Value, facts: Facts) -> bool:
-    return isinstance(answer, int | float) and answer <= facts.settle_after
-
-
-def one_of(*words: Value) -> Any:
-    """Whether the answer is one of these."""
-    return lambda answer, facts: answer in words
+from connector.rules.probing import (
+    CLOCK_DIFFERENCE,
+    Facts,
+    Question,
+    Value,
+    any_answer,
+    in_time,
+    one_of,
+    refusal,
+    success,
+)
 
 
 def whole_or_cut_openly(answer: Value, facts: Facts) -> bool:
@@ -41,10 +25,6 @@ def whole_or_cut_openly(answer: Value, facts: Facts) -> bool:
     what is there."""
     hidden = facts.answers.get("list_shape") == "array" and isinstance(answer, int)
     return not hidden or (isinstance(answer, int) and answer >= PAGE_SIZE)
-
-
-def near(answer: Value, facts: Facts) -> bool:
-    return isinstance(answer, int | float) and abs(answer) <= CLOCKS_AGREE
 
 
 QUESTIONS = (
@@ -197,11 +177,9 @@ QUESTIONS = (
         "interactions that are equal become one here: of two rows with the same contact,"
         " createdDate and payload, one stays in doubt. Let a payload property carry the row key",
     ),
-    Question(
-        "clock_difference",
-        "By how many seconds is its clock ahead of this machine's?",
-        f"within {CLOCKS_AGREE:g}",
-        near,
-        "the clocks differ: set this machine's by NTP; a createdDate may lie in the future there",
+    replace(
+        CLOCK_DIFFERENCE,
+        otherwise="the clocks differ: set this machine's by NTP; a createdDate may lie in the"
+        " future there",
     ),
 )

@@ -11,19 +11,20 @@ from connector.destinations.credentials import Credentials, basic
 from connector.destinations.mxo.grammar import MxoSettings
 from connector.destinations.probing import Asker
 from connector.destinations.trials import Trials
-from connector.rules.probing import Answered, Facts, Prospect, Question, Value
+from connector.rules.probing import (
+    CLOCK_DIFFERENCE,
+    Answered,
+    Prospect,
+    Question,
+    Value,
+    any_answer,
+    one_of,
+    refusal,
+)
 
 TOKEN, BATCHES = "/one/oauth2token", "/batchv2/interactions"
 GRANT = {"grant_type": "client_credentials"}
 NO_BATCHES = "batches are asked about with a workspace_id alone"
-
-
-def any_answer(answer: Any, facts: Facts) -> bool:
-    return answer is not None
-
-
-def refusal(answer: Any, facts: Facts) -> bool:
-    return isinstance(answer, int) and 400 <= answer < 500
 
 
 QUESTIONS = (
@@ -31,7 +32,7 @@ QUESTIONS = (
         "wrong_secret",
         "What is the status of a token that is asked for with a wrong secret?",
         "400, 401 or 403",
-        lambda answer, facts: answer in (400, 401, 403),
+        one_of(400, 401, 403),
         "a secret that was revoked could be taken for an outage",
     ),
     Question(
@@ -44,7 +45,7 @@ QUESTIONS = (
         "wrong_token",
         "What is the status of a request with a token that there is not?",
         "401",
-        lambda answer, facts: answer == 401,
+        one_of(401),
         "a token that has expired is not told by 401, so a run stops where it could fetch another",
     ),
     Question(
@@ -61,13 +62,7 @@ QUESTIONS = (
         refusal,
         "a wrong site_key is not told, so rows could go nowhere",
     ),
-    Question(
-        "clock_difference",
-        "By how many seconds is its clock ahead of this machine's?",
-        "within 60",
-        lambda answer, facts: abs(answer) <= 60,
-        "the clocks differ: set this machine's by NTP",
-    ),
+    CLOCK_DIFFERENCE,
 )
 
 

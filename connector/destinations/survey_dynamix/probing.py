@@ -17,42 +17,37 @@ from connector.destinations.survey_dynamix.shown import answered, page_of_conten
 from connector.destinations.trials import Trials
 from connector.rules.delivery import Accepted, NotApplied, Outcome, Refused, Unknown
 from connector.rules.errors import ConfigurationError, DestinationUnusable, Interrupted
-from connector.rules.probing import Answered, Facts, Prospect, Question, Subject, Value
+from connector.rules.probing import (
+    CLOCK_DIFFERENCE,
+    Answered,
+    Prospect,
+    Question,
+    Subject,
+    Value,
+    any_answer,
+    in_time,
+    one_of,
+    success,
+)
 from connector.rules.trial import Aim, Trial
 
 IN_FUTURE = timedelta(days=300)
 NOT_THERE = "999999999"
 
 
-def any_answer(answer: Any, facts: Facts) -> bool:
-    return answer is not None
-
-
-def status_of(*groups: range | int) -> Callable[[Any, Facts], bool]:
-    """Whether the answer is one of these statuses."""
-    return lambda answer, facts: any(
-        answer == each if isinstance(each, int) else answer in each for each in groups
-    )
-
-
-def is_word(word: Value) -> Callable[[Any, Facts], bool]:
-    return lambda answer, facts: answer == word
-
-
-SUCCESS = range(200, 300)
 QUESTIONS = (
     Question(
         "wrong_key",
         "What is the status of a request with a wrong token?",
         "401 or 403",
-        status_of(401, 403),
+        one_of(401, 403),
         "a token that was revoked could be taken for trouble with single rows",
     ),
     Question(
         "unknown_survey",
         "What is the status of a survey that there is not?",
         "404 or 410",
-        status_of(404, 410),
+        one_of(404, 410),
         "whether there is the survey of an activation cannot be checked before rows are sent",
     ),
     Question("empty_list", "How is an empty list put?", "204 or an empty array", any_answer),
@@ -60,14 +55,14 @@ QUESTIONS = (
         "create_status",
         "What is the status of a survey that is asked for?",
         "any success, with an id",
-        status_of(SUCCESS),
+        success,
         "what is asked for is not answered with a success: do not sync before that is understood",
     ),
     Question(
         "reference_kept",
         "Is the reference (external_ref) kept as it was sent?",
         "yes",
-        is_word("yes"),
+        one_of("yes"),
         "references are not kept as they are sent, so a lost answer cannot be settled: a run stops",
     ),
     Question(
@@ -80,28 +75,28 @@ QUESTIONS = (
         "scheduled_at_kept",
         "Is scheduled_at shown as the moment that was sent?",
         "yes",
-        is_word("yes"),
+        one_of("yes"),
         "times are read otherwise than as UTC there, so surveys would go out at another time",
     ),
     Question(
         "visible_after",
         "How many seconds until it can be read?",
         "within settle_after",
-        lambda answer, facts: answer <= facts.settle_after,
+        in_time,
         "it is shown later than settle_after says: raise settle_after",
     ),
     Question(
         "delete_status",
         "What is the status of a deletion?",
         "any success",
-        status_of(SUCCESS),
+        success,
         "`connector undo` reports what it deleted as refused",
     ),
     Question(
         "delete_again",
         "What is the status of a second deletion?",
         "404 or 410",
-        status_of(404, 410),
+        one_of(404, 410),
         "what `connector undo` counts as deleted may have been gone before",
     ),
     Question(
@@ -110,13 +105,7 @@ QUESTIONS = (
         "whatever: what is listed is asked for by its id",
         any_answer,
     ),
-    Question(
-        "clock_difference",
-        "By how many seconds is its clock ahead of this machine's?",
-        "within 60",
-        lambda answer, facts: abs(answer) <= 60,
-        "the clocks differ: set this machine's by NTP",
-    ),
+    CLOCK_DIFFERENCE,
 )
 
 
