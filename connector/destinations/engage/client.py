@@ -8,7 +8,6 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from typing import Any, cast
-from urllib.parse import quote
 
 import orjson
 
@@ -31,6 +30,7 @@ from connector.destinations.engage.pages import (
     doubt_of_page,
     id_text,
     page_of,
+    path_of,
     token_of,
 )
 from connector.destinations.engage.schemas import Schemas
@@ -183,7 +183,7 @@ class Engage(Schemas, Contacts):
 
     async def interaction(self, interaction_id: str) -> Shown | Absent | Unread:
         """One interaction by its id. Raises DestinationUnusable when none could be read."""
-        response = await self.get(_path_of(interaction_id))
+        response = await self.get(path_of(interaction_id))
         if isinstance(response, str):
             return Unread(f"reading back failed: {response}", answered=False)
         status, words = self.useful(response).status_code, self.words(response)
@@ -199,14 +199,14 @@ class Engage(Schemas, Contacts):
 
     def deletion(self, interaction_id: str) -> Look:
         """The request that takes one away."""
-        return Look("DELETE", self.base + _path_of(interaction_id), b"")
+        return Look("DELETE", self.base + path_of(interaction_id), b"")
 
     async def delete(self, interaction_id: str) -> Removal:
         """Take one interaction away; safe to repeat.
 
         Raises DestinationUnusable when none could be deleted.
         """
-        response = await self.remove(_path_of(interaction_id))
+        response = await self.remove(path_of(interaction_id))
         if isinstance(response, str):
             return unanswered(response)
         if await self._says_gone(response):
@@ -363,10 +363,6 @@ def _expected(item: Item) -> Expected:
 def _expected_of(doubt: Doubt, columns: int) -> Expected:
     parts = split(doubt.row_key, columns) if doubt.row_key else ()
     return replace(_expected(doubt.item), row_key=parts, remade=doubt.remade)
-
-
-def _path_of(interaction_id: str) -> str:
-    return f"/interactions/{quote(interaction_id, safe='')}"
 
 
 def _is_about_everything(response: Response, words: str) -> bool:

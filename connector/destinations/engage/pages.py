@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import orjson
 
@@ -64,6 +64,11 @@ def id_text(value: object) -> str | None:
         return None
     text = str(value).strip()
     return text if text and text.isprintable() and len(text) <= LONGEST_ID else None
+
+
+def path_of(interaction_id: str) -> str:
+    """Where an interaction is asked for."""
+    return f"/interactions/{quote(interaction_id, safe='')}"
 
 
 def doubt_of_page(content: object, items: int) -> str | None:

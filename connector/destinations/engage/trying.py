@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import orjson
 
 from connector.basis import dataclass
 from connector.destinations.bodies import Body
-from connector.destinations.engage.pages import id_text, page_of, token_of
+from connector.destinations.engage.pages import id_text, page_of, path_of, token_of
 from connector.destinations.engage.samples import Bodies, Sample, Seen, content_of, written
 from connector.destinations.http import Http
 from connector.destinations.probing import Exchange, lasted, pause_after
@@ -325,8 +325,3 @@ def shape_of(content: Any) -> tuple[str | None, list[Stored] | None]:
         return None, None
     name = next((name for name in ("items", "data") if name in content), None)
     return name, page
-
-
-def path_of(interaction_id: str) -> str:
-    """Where an interaction is asked for."""
-    return f"/interactions/{quote(interaction_id, safe='')}"
