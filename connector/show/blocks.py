@@ -47,6 +47,26 @@ def grid(*columns: str) -> Grid:
     return Grid(*(Column(c, number=c in NUMBERS, prose=c in PROSE) for c in columns))
 
 
+def as_they_stand(rows: Sequence[Document]) -> Grid:
+    """Rows of whichever activations, with what is to be said of each."""
+    table = grid("activation", "row key", "state", "since", "reason")
+    for row in rows:
+        table.add(
+            row["activation"],
+            row["row_key"],
+            words(row["state"]),
+            moment(row["since"]),
+            row["reason"] or "",
+        )
+    return table
+
+
+def tell_the_rest(rows: Sequence[Document]) -> None:
+    """How many of `rows` a table has not, which shows the first."""
+    if len(rows) > MOST_ROWS:
+        out().print(f"and {len(rows) - MOST_ROWS:,} more; --json lists them all")
+
+
 def figures(*lines: tuple[int, str, bool]) -> None:
     """A number a line; those that are nothing only where they must be told all the same."""
     for number, label, always in lines:

@@ -9,7 +9,7 @@ from connector.rules.deed import Document
 from connector.rules.delivery import State
 from connector.rules.interaction import instant_text
 from connector.rules.words import are, may_have_arrived
-from connector.show.blocks import MOST_ROWS, grid, mapped_text, moment, words
+from connector.show.blocks import MOST_ROWS, as_they_stand, grid, mapped_text, moment, words
 from connector.show.layout import out, verbatim
 
 MOST_GROUPS = 20
@@ -33,16 +33,7 @@ def show_quarantine(document: Document, before: int = 0, narrowed: bool = False)
         return
     if total > len(groups):
         _groups(console, groups)
-    table = grid("activation", "row key", "state", "since", "reason")
-    for row in rows:
-        table.add(
-            row["activation"],
-            row["row_key"],
-            words(row["state"]),
-            moment(row["since"]),
-            row["reason"] or "",
-        )
-    table.print(console)
+    as_they_stand(rows).print(console)
     if (left := total - before - len(rows)) > 0:
         console.print(f"… and {left:,} more; --limit shows more of them, --page the next ones.")
     for line in _where_mapped(groups):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from connector.rules.deed import Document
 from connector.rules.words import plural
-from connector.show.blocks import MOST_ROWS, grid, moment, notes
+from connector.show.blocks import MOST_ROWS, grid, moment, notes, tell_the_rest
 from connector.show.layout import Cell, out, verbatim
 
 RESULTS = {
@@ -60,8 +60,7 @@ def _deviations(name: str, rows: Sequence[Document]) -> None:
     for row in rows[:MOST_ROWS]:
         table.add(row["row_key"], ", ".join(row["found"]), row["run_id"])
     table.print(out())
-    if len(rows) > MOST_ROWS:
-        out().print(f"and {len(rows) - MOST_ROWS:,} more; --json lists them all")
+    tell_the_rest(rows)
 
 
 def show_seal(document: Document) -> None:

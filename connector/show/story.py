@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from connector.rules.deed import Document
 from connector.rules.delivery import State
-from connector.show.blocks import grid, mapped_text, moment, words
+from connector.show.blocks import as_they_stand, grid, mapped_text, moment, words
 from connector.show.layout import out, verbatim
 
 PRUNED = (
@@ -18,16 +18,7 @@ def show_found(key: str, rows: Sequence[Document]) -> None:
     if not rows:
         out().print(f"No activation has recorded a row with just the key {verbatim(key)}.")
         return
-    table = grid("activation", "row key", "state", "since", "reason")
-    for row in rows:
-        table.add(
-            row["activation"],
-            row["row_key"],
-            words(row["state"]),
-            moment(row["since"]),
-            row["reason"] or "",
-        )
-    table.print(out())
+    as_they_stand(rows).print(out())
 
 
 def show_story(document: Document) -> None:

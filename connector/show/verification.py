@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from connector.rules.deed import Document
 from connector.rules.words import counted, plural
-from connector.show.blocks import MOST_ROWS, grid, rows_with_reasons, words
+from connector.show.blocks import MOST_ROWS, grid, rows_with_reasons, tell_the_rest, words
 from connector.show.layout import out, verbatim
 
 LISTS = {
@@ -112,8 +112,7 @@ def _list_of(rows: Sequence[Document], title: str, *more: str) -> None:
         table.add(row["row_key"], row["interaction_id"] or "-", *lists)
     out().print(f"[red]{len(rows):,} {title}[/]")
     table.print(out())
-    if len(rows) > MOST_ROWS:
-        out().print(f"and {len(rows) - MOST_ROWS:,} more; --json lists them all")
+    tell_the_rest(rows)
 
 
 def _listed(value: str | Sequence[str]) -> str:
