@@ -9,8 +9,8 @@ from connector.decisions.retry import RunPlan, RunRetried
 from connector.decisions.undo import Plan as UndoPlan
 from connector.decisions.undo import Undone, may_appear
 from connector.ledger.records import instant
-from connector.rules.words import are, counted, plural, span_text, were
-from connector.show.blocks import by_state, duration, figures, notes, rows_with_reasons
+from connector.rules.words import are, by_state, counted, plural, span_text, were
+from connector.show.blocks import duration, figures, notes, rows_with_reasons
 from connector.show.layout import out, verbatim
 
 # --- undo ---------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from connector.rules.activation import Activation
 from connector.rules.deed import Agree, Document, error_document, status_word
 from connector.rules.delivery import MAY_BE_THERE, Found, NotApplied, Refused, Removed, Unknown
 from connector.rules.errors import ConfigurationError, ConnectorError, DestinationUnusable
-from connector.rules.words import are, plural
+from connector.rules.words import are, counted
 from connector.sync.flow import leased
 from connector.sync.side_by_side import Stop, until_stopped
 from connector.sync.silence import Silence
@@ -149,12 +149,10 @@ class Plan:
         if self.kept_trials:
             number = len(self.kept_trials)
             there = "kept" if self.interactions is None else "there, and deleted, too"
-            notes.append(
-                f"{number:,} {plural(number, 'test')} of this contact {_is(number)} {there}."
-            )
+            notes.append(f"{counted(number, 'test')} of this contact {_is(number)} {there}.")
         if self.open_trials:
             notes.append(
-                f"{self.open_trials:,} {plural(self.open_trials, 'test')} of this contact"
+                f"{counted(self.open_trials, 'test')} of this contact"
                 f" {_is(self.open_trials)} not taken back yet: the next `connector send` or"
                 " `connector probe` there does so; forget once more after that."
             )
@@ -173,7 +171,7 @@ class Plan:
         ]
         if self.foreign:
             notes.append(
-                f"{self.foreign:,} other {plural(self.foreign, 'interaction')} of this contact"
+                f"{counted(self.foreign, 'other interaction')} of this contact"
                 f" {'stays' if self.foreign == 1 else 'stay'}: {self._whose}."
             )
         return notes

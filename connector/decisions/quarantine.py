@@ -28,7 +28,7 @@ from connector.project.app import App
 from connector.rules.activation import Activation
 from connector.rules.deed import Agree, Document, Intention
 from connector.rules.delivery import QUARANTINE, State
-from connector.rules.words import are, may_have_arrived
+from connector.rules.words import are, by_state, may_have_arrived, words
 
 DISCARDABLE = Allowed(
     (*QUARANTINE, State.PENDING, State.WAITING),
@@ -107,9 +107,7 @@ class Discarding:
         if not self.cases:
             return None
         states = Counter(case.state for case in self.cases)
-        which = ", ".join(
-            f"{n:,} {state.value.replace('_', ' ')}" for state, n in states.most_common()
-        )
+        which = by_state(dict(states.most_common()))
         doubts = may_have_arrived(states[State.IN_DOUBT], len(self.cases))
         return Agree(
             f"{are(len(self.cases))} to be discarded ({which}), for good: never sent.{doubts}"
@@ -158,7 +156,6 @@ class Discard:
 def _why(case: Case, person: Person) -> str:
     """The reason of a discarded row: who decided so, and why it was where it was."""
     note = f" ({person.note})" if person.note else ""
-    stood = case.state.value.replace("_", " ")
     reason = f": {case.reason}" if case.reason else ""
     may = ", so it may have arrived" if case.state is State.IN_DOUBT else ""
-    return f"discarded by {person.name}{note}; it was {stood}{may}{reason}"
+    return f"discarded by {person.name}{note}; it was {words(case.state)}{may}{reason}"

@@ -9,6 +9,7 @@ from connector.ledger.tables import attempts, decisions, deliveries, requests, t
 from connector.rules import clocks
 from connector.rules.deed import Document
 from connector.rules.delivery import State
+from connector.rules.words import words
 
 d, g, t = deliveries.c, changes.c, turns.c
 BECAME = {
@@ -99,7 +100,7 @@ def _decision(decision: Document) -> Document:
     return {
         "at": decision["at"],
         "until": None,
-        "what": decision["decision"].replace("_", " "),
+        "what": words(decision["decision"]),
         "by": decision["by"],
         "was": decision["was"] if decision["decision"] != RECORDED else None,
         "outcome": None,

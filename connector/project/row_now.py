@@ -22,6 +22,7 @@ from connector.rules.interaction import Interaction, Invalid, instant_text
 from connector.rules.properties import Ours, Sides, compare, mask, told_since
 from connector.rules.read_back import Absent, Shown, Unread
 from connector.rules.schema import InteractionSchema
+from connector.rules.words import words
 from connector.sync.lookup import contacts_of
 from connector.sync.preflight import preflight
 from connector.sync.row_now import RowNow, row_now, rows_now
@@ -191,8 +192,7 @@ async def _contact(
 async def _there(client: AnyDestination, story: Document, found: Live) -> None:
     """What the destination shows."""
     if story["interaction_id"] is None:
-        state = story["state"].replace("_", " ")
-        found.notes.append(f"No interaction of it is known there: it is {state}.")
+        found.notes.append(f"No interaction of it is known there: it is {words(story['state'])}.")
         return
     if not client.can.shows:
         found.notes.append(CANNOT_SHOW)

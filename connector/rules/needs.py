@@ -10,7 +10,7 @@ from connector.basis import dataclass
 from connector.rules.deed import Document
 from connector.rules.delivery import waiting_for_person
 from connector.rules.receipt import FOUND
-from connector.rules.words import counted
+from connector.rules.words import by_state, counted, rows
 
 BAD, WARN = "bad", "warn"
 PROJECT = "the project"
@@ -71,10 +71,8 @@ def needs_of(document: Document) -> Iterator[Need]:
         kind = "interrupted" if last.get("kind") == "interrupted" else "stopped"
         yield Need(name, kind, f"stopped: {why}", BAD, last["run_id"])
     if waits := waiting_for_person(document["counts"]):
-        kinds = ", ".join(
-            f"{number:,} {state.replace('_', ' ')}" for state, number in waits.items()
-        )
-        yield Need(name, "rows", f"{counted(sum(waits.values()), 'row')} to decide about: {kinds}")
+        text = f"{rows(sum(waits.values()))} to decide about: {by_state(waits)}"
+        yield Need(name, "rows", text)
     seen = (document["verification"] or {}).get("last")
     if seen and seen["result"] == "deviation":
         amiss = ", ".join(f"{seen[kind]:,} {kind}" for kind in FOUND if seen[kind])
@@ -118,11 +116,10 @@ def needs_of_project(
         needs.append(Need(PROJECT, "restored", text))
     for name, states in (left or {}).items():
         number = sum(states.values())
-        kinds = ", ".join(f"{n:,} {state.replace('_', ' ')}" for state, n in states.items())
         text = (
             f'"{name}" is not configured any more, and {counted(number, "row")} of it'
-            f" {'waits' if number == 1 else 'wait'}: {kinds}. Put it back, or say renamed_from:"
-            f" {name} where it goes on, or discard them"
+            f" {'waits' if number == 1 else 'wait'}: {by_state(states)}. Put it back, or say"
+            f" renamed_from: {name} where it goes on, or discard them"
         )
         kind = "left" if waiting_for_person(states) else "left_unsent"
         needs.append(Need(PROJECT, kind, text, about=name))

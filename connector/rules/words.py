@@ -1,5 +1,6 @@
 """How numbers of rows, and durations, are put into words."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from math import ceil
 
@@ -69,6 +70,16 @@ def may_have_arrived(doubts: int, among: int) -> str:
     return f" {which} in doubt: those may have arrived at the destination all the same."
 
 
+def words(name: str) -> str:
+    """A name of the ledger or of JSON, as people write it."""
+    return name.replace("_", " ")
+
+
+def by_state(counts: Mapping[str, int]) -> str:
+    """How many rows are in each state."""
+    return ", ".join(f"{number:,} {words(state)}" for state, number in counts.items())
+
+
 def percent(share: float) -> str:
     """A part as it is written in activations.yaml."""
     return f"{share * 100:g}%"
@@ -76,8 +87,8 @@ def percent(share: float) -> str:
 
 def one_line(text: str) -> str:
     """`text` in one line, without what no terminal and no database should get."""
-    words = ("".join(c for c in word if c.isprintable()) for word in text.split())
-    return " ".join(word for word in words if word)
+    shown = ("".join(c for c in word if c.isprintable()) for word in text.split())
+    return " ".join(word for word in shown if word)
 
 
 def span_text(span: timedelta) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 from connector.ledger import deeds
 from connector.rules.approval import what_goes
 from connector.rules.deed import Document
-from connector.rules.words import counted, rows
-from connector.show.blocks import approval_text, figures, grid, moment, words
+from connector.rules.words import counted, rows, words
+from connector.show.blocks import approval_text, figures, grid, moment
 from connector.show.layout import out, verbatim
 
 
@@ -59,7 +59,7 @@ def show_audit(document: Document) -> None:
         table.add(
             moment(entry["at"]),
             entry["by"],
-            entry["what"].replace("_", " "),
+            words(entry["what"]),
             entry["activation"] or "-",
             details_text(entry["details"]) or "-",
         )
@@ -75,7 +75,7 @@ def details_text(details: Document) -> str:
         elif isinstance(value, list):
             value = ", ".join(map(str, value))
         if value not in (None, ""):
-            parts.append(f"{name.replace('_', ' ')}: {value}")
+            parts.append(f"{words(name)}: {value}")
     return "; ".join(parts)
 
 

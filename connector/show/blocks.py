@@ -1,14 +1,15 @@
 """The blocks that results are shown in, and how words, numbers and times are written in them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from connector.ledger.records import COUNTS
 from connector.rules.deed import Document
 from connector.rules.delivery import State
+from connector.rules.words import words
 from connector.show.layout import Column, Grid, out, verbatim
 
 NUMBERS = frozenset(
-    word.replace("_", " ")
+    words(word)
     for word in (
         "rows",
         "matched",
@@ -98,16 +99,6 @@ def match_rate(run: Document | None) -> str | None:
     """The share of the contact identifiers of a run that belong to a contact."""
     rate = ((run or {}).get("contacts") or {}).get("match_rate")
     return None if rate is None else f"{rate:.1%}"
-
-
-def words(name: str) -> str:
-    """A name of the ledger or of JSON, as people write it."""
-    return name.replace("_", " ")
-
-
-def by_state(counts: Mapping[str, int]) -> str:
-    """How many rows are in each state."""
-    return ", ".join(f"{number:,} {words(state)}" for state, number in counts.items())
 
 
 def moment(text: str | None) -> str:

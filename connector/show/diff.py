@@ -9,8 +9,8 @@ from rich.text import Text
 
 from connector.rules.deed import Document
 from connector.rules.properties import mask
-from connector.rules.words import counted, plural
-from connector.show.blocks import MARKS, by_state, figures
+from connector.rules.words import by_state, counted, plural
+from connector.show.blocks import MARKS, figures
 from connector.show.layout import out, verbatim
 from connector.show.outlook import MIRRORED, outlook_text
 from connector.show.terminal import plain

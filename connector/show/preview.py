@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from connector.rules.deed import Document
-from connector.rules.words import counted, plural
+from connector.rules.words import counted, rows
 from connector.show.blocks import MARKS, cap_text, duration, figures, grid, moment
 from connector.show.layout import out, verbatim
 from connector.show.outlook import MIRRORED, outlook_text
@@ -37,8 +37,7 @@ def show_preview(document: Document) -> None:
 
 def _show_figures(document: Document) -> None:
     console = out()
-    rows = f"{document['read']:,} {plural(document['read'], 'row')}"
-    console.print(f"[bold]{verbatim(document['activation'])}[/]: {rows} read")
+    console.print(f"[bold]{verbatim(document['activation'])}[/]: {rows(document['read'])} read")
     again = "read again: recorded before, and none sent twice"
     left = document["outlook"].get("left", 0)
     figures(

@@ -8,8 +8,8 @@ from rich.console import Console
 from connector.rules.deed import Document
 from connector.rules.delivery import State
 from connector.rules.interaction import instant_text
-from connector.rules.words import are, may_have_arrived
-from connector.show.blocks import MOST_ROWS, as_they_stand, grid, mapped_text, moment, words
+from connector.rules.words import are, may_have_arrived, words
+from connector.show.blocks import MOST_ROWS, as_they_stand, grid, mapped_text, moment
 from connector.show.layout import out, verbatim
 
 MOST_GROUPS = 20

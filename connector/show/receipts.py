@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from connector.rules.deed import Document
-from connector.rules.words import plural
+from connector.rules.words import counted
 from connector.show.blocks import MOST_ROWS, grid, moment, notes, tell_the_rest
 from connector.show.layout import Cell, out, verbatim
 
@@ -54,8 +54,9 @@ def show_receipts(document: Document) -> None:
 def _deviations(name: str, rows: Sequence[Document]) -> None:
     if not rows:
         return
-    number = f"{len(rows):,} {plural(len(rows), 'row')}"
-    out().print(f"[red]{number}[/] of [bold]{verbatim(name)}[/] not there as sent")
+    out().print(
+        f"[red]{counted(len(rows), 'row')}[/] of [bold]{verbatim(name)}[/] not there as sent"
+    )
     table = grid("row key", "found", "run")
     for row in rows[:MOST_ROWS]:
         table.add(row["row_key"], ", ".join(row["found"]), row["run_id"])

@@ -2,7 +2,8 @@
 
 from connector.ledger.replacing import Step
 from connector.rules.deed import Document
-from connector.show.blocks import by_state, duration
+from connector.rules.words import by_state
+from connector.show.blocks import duration
 from connector.show.layout import out, verbatim
 
 LEFT = {

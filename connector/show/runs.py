@@ -6,16 +6,8 @@ from collections.abc import Iterator, Sequence
 from connector.ledger.history import ENDED_WELL
 from connector.ledger.records import COUNTS
 from connector.rules.deed import Document
-from connector.rules.words import are, counted, wait_for
-from connector.show.blocks import (
-    STATUS_STYLES,
-    by_state,
-    grid,
-    interesting,
-    match_rate,
-    moment,
-    words,
-)
+from connector.rules.words import are, by_state, counted, wait_for, words
+from connector.show.blocks import STATUS_STYLES, grid, interesting, match_rate, moment
 from connector.show.layout import Cell, out, verbatim
 from connector.sync.result import NOT_BEGUN
 

@@ -6,10 +6,11 @@ from rich.console import Console
 
 from connector.rules.deed import Document
 from connector.rules.definition import definition_of
+from connector.rules.words import words
 from connector.schemas.files import text_of
 from connector.schemas.plan import Action
 from connector.schemas.provision import Status
-from connector.show.blocks import duration, grid, words
+from connector.show.blocks import duration, grid
 from connector.show.layout import out, verbatim
 
 SIGNS = {"added": "+", "removed": "-", "retyped": "!", "now_required": "!"}

@@ -10,7 +10,7 @@ from connector.rules.delivery import State, waiting_for_person
 from connector.rules.lanes import Lane, lane_text
 from connector.rules.needs import BAD, Need, most_pressing, needs_of
 from connector.rules.receipt import FOUND
-from connector.rules.words import counted, plural, wait_for
+from connector.rules.words import counted, plural, wait_for, words
 from connector.show.blocks import (
     STATUS_STYLES,
     approval_text,
@@ -20,7 +20,6 @@ from connector.show.blocks import (
     lasting,
     match_rate,
     moment,
-    words,
 )
 from connector.show.layout import Cell, out, verbatim
 
@@ -159,7 +158,7 @@ def _verifications(console: Console, documents: Sequence[Document]) -> None:
                 continue
             numbers = ((last[kind], kind) for kind in FOUND)
             amiss = ", ".join(f"{number:,} {kind}" for number, kind in numbers if number)
-            text = amiss or ("ok" if last["result"] == "ok" else last["result"].replace("_", " "))
+            text = amiss or ("ok" if last["result"] == "ok" else words(last["result"]))
             console.print(
                 f"[bold]{name}[/]: verified {moment(last['began_at'])}"
                 f" ({counted(last['rows'], 'row')} looked at): {text}{due}."

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from connector.rules.deed import Document
 from connector.rules.delivery import State
-from connector.show.blocks import as_they_stand, grid, mapped_text, moment, words
+from connector.rules.words import words
+from connector.show.blocks import as_they_stand, grid, mapped_text, moment
 from connector.show.layout import out, verbatim
 
 PRUNED = (

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from connector.rules.deed import Document
-from connector.rules.words import counted, plural
-from connector.show.blocks import MOST_ROWS, grid, rows_with_reasons, tell_the_rest, words
+from connector.rules.words import counted, words
+from connector.show.blocks import MOST_ROWS, grid, rows_with_reasons, tell_the_rest
 from connector.show.layout import out, verbatim
 
 LISTS = {
@@ -18,8 +18,8 @@ def show_verification(document: Document) -> None:
     console = out()
     share, rows = document["sample"], document["rows"]
     console.print(
-        f"[bold]{verbatim(document['activation'])}[/], run {document['run_id']}: {rows:,}"
-        f" {plural(rows, 'row')} delivered, {document['checked']:,} looked at"
+        f"[bold]{verbatim(document['activation'])}[/], run {document['run_id']}:"
+        f" {counted(rows, 'row')} delivered, {document['checked']:,} looked at"
         + (f" (a sample of {share * 100:g}%)" if share < 1 else "")
     )
     taken_back = document["taken_back"]

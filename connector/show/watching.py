@@ -8,7 +8,8 @@ from rich.live import Live
 from rich.text import Text
 
 from connector.rules.deed import Document
-from connector.show.blocks import STATUS_STYLES, grid, lasting, moment, words
+from connector.rules.words import words
+from connector.show.blocks import STATUS_STYLES, grid, lasting, moment
 from connector.show.layout import Cell, Grid, Paper, out, verbatim
 
 FIGURES = ("read", "staged", "delivered", "rejected", "in_doubt", "sending")

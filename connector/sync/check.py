@@ -14,7 +14,7 @@ from connector.rules.delivery import waiting_for_person
 from connector.rules.errors import ConfigurationError, ConnectorError, Mark, Path
 from connector.rules.grammar import Times
 from connector.rules.mapping import LONGEST_KEY, key_text
-from connector.rules.words import counted
+from connector.rules.words import by_state, counted
 from connector.sync.behind import passed_over
 from connector.sync.findings import REPEATED_KEYS
 from connector.sync.limits import FIRST_SYNC_ROWS
@@ -401,12 +401,11 @@ def _next_run(
     """What stands in the ledger, and whether a run would send."""
     path: Path = ("activations", activation.name)
     if waits := waiting_for_person(stands.counts):
-        which = ", ".join(f"{n:,} {state.replace('_', ' ')}" for state, n in waits.items())
         number = sum(waits.values())
         yield Finding(
             Level.DATA,
             f"{counted(number, 'recorded row')} {'waits' if number == 1 else 'wait'} for a person"
-            f" ({which}); `connector quarantine list {activation.name}` says why",
+            f" ({by_state(waits)}); `connector quarantine list {activation.name}` says why",
         )
     yield from (Finding(Level.ADVICE, note) for note in outlook.notes)
     match outlook.would:

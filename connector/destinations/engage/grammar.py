@@ -34,6 +34,7 @@ from connector.rules.errors import Problem
 from connector.rules.grammar import Duration, Name, Shorthand
 from connector.rules.interaction import CREATED
 from connector.rules.webhooks import refuse_weak
+from connector.rules.words import rows
 
 GUID = re.compile(r"\{?[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\}?")
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
@@ -202,11 +203,10 @@ class ContactMapping(Contact):
                 " number may be taken for a telephone number; name the kind that it is",
             )
         if ambiguous and self.contact_type is None:
-            rows = "1 row" if ambiguous == 1 else f"{ambiguous:,} rows"
             yield (
                 None,
-                f"{rows} rejected, since several contacts have their {self.word}; contact_type says"
-                " which kind of contact is meant",
+                f"{rows(ambiguous)} rejected, since several contacts have their {self.word};"
+                " contact_type says which kind of contact is meant",
             )
 
 

@@ -19,6 +19,7 @@ from connector.project.reporting import rhythm_and_zone
 from connector.rules.activation import Activation
 from connector.rules.lanes import lane_of, lane_text
 from connector.rules.window import ANY_TIME, window_of, window_text
+from connector.rules.words import words
 from connector.serve.service import Service
 from connector.serve.web.charts import Chart, bars, days_until_now
 from connector.serve.web.glance import glances
@@ -197,7 +198,7 @@ def _sources(found: Activation) -> list[tuple[str, str]]:
         ("Contact", f"{found.contact.column} ({found.contact.word})"),
     ]
     if found.happened:
-        parts.append((found.created_key.replace("_", " ").capitalize(), found.happened.column))
+        parts.append((words(found.created_key).capitalize(), found.happened.column))
     return parts
 
 

@@ -9,8 +9,7 @@ from connector.basis import dataclass
 from connector.ledger.days import Offsets
 from connector.ledger.trends import Past
 from connector.rules.walltime import offsets
-from connector.rules.words import counted
-from connector.show.blocks import words
+from connector.rules.words import counted, words
 
 STRIP = 30
 """Runs in a strip."""

@@ -8,10 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from connector.rules.deed import Document
+from connector.rules.words import words
 from connector.serve.service import Service
 from connector.serve.web.charts import Chart, bars
 from connector.serve.web.page import lasting, page
-from connector.show.blocks import words
 
 
 def destinations(request: Request) -> Response:

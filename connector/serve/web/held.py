@@ -11,7 +11,7 @@ from connector.rules.activation import Activation
 from connector.rules.approval import who_may_not
 from connector.rules.deed import Document
 from connector.rules.properties import mask
-from connector.rules.words import span_text
+from connector.rules.words import span_text, words
 from connector.serve.service import Service
 from connector.serve.web.page import page
 from connector.serve.web.persons import Role, refusal, visitor_of
@@ -62,7 +62,7 @@ def held(request: Request) -> Response:
 def _figures(run: HeldRun) -> list[tuple[str, int]]:
     """How many rows are how, in words."""
     return [
-        (WORDS.get(name) or name.replace("_", " ").capitalize(), number)
+        (WORDS.get(name) or words(name).capitalize(), number)
         for name, number in run.counts.items()
         if number or name == "rows"
     ]

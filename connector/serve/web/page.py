@@ -23,9 +23,10 @@ from connector.rules.errors import (
     StaleMove,
 )
 from connector.rules.properties import mask
+from connector.rules.words import words
 from connector.serve.web.bounds import MOST_OF_A_BODY
 from connector.serve.web.persons import Forbidden, from_elsewhere, visitor_of
-from connector.show.blocks import match_rate, words
+from connector.show.blocks import match_rate
 from connector.show.story import because_text
 from connector.show.terminal import ON_PAGES, plain_on_page
 

@@ -20,13 +20,12 @@ from connector.project.reporting import known_run
 from connector.rules.deed import Document
 from connector.rules.errors import ConfigurationError, ConnectorError
 from connector.rules.interaction import instant_text
-from connector.rules.words import one_line
+from connector.rules.words import one_line, words
 from connector.serve.service import Service
 from connector.serve.web.charts import Chart, bars, spans, took_text
 from connector.serve.web.page import ZONE, page, shortened
 from connector.serve.web.persons import Role, visitor_of
 from connector.show.approvals import effect_text
-from connector.show.blocks import words
 from connector.show.logs import RECENT
 from connector.show.runs import later, pruned_text
 
