@@ -8,6 +8,7 @@ that a row owns is deleted.
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 import orjson
 
@@ -18,7 +19,7 @@ from connector.rules import clocks
 from connector.rules.clocks import Moment
 from connector.rules.delivery import NotApplied, Refused, Removed, Unknown
 from connector.rules.errors import DestinationUnusable, Interrupted
-from connector.rules.read_back import Absent, Shown, Stored, Unread
+from connector.rules.read_back import Absent, ReadBack, Shown, Stored, Unread
 from connector.rules.trial import Aim, LeftTrial, Trial
 from connector.sync.side_by_side import Stop
 from connector.sync.trials import TrialBook
@@ -238,17 +239,10 @@ class Leftovers:
                 "what a test has left cannot be looked for: the destination lists nothing, or its"
                 f' schema "{trial.target}" is gone'
             )
-
-        def is_like(row: UnsettledRow) -> bool:
-            return self._same_contact(row.contact_id, trial.contact) and shelves.could_be(
-                self._item_of(row), _stored(trial)
-            )
-
+        is_like = partial(self._is_like, trial, shelves)
         rows = [row for row in await self.book.unsettled() if is_like(row)]
         read = await shelves.read(shelves.of(Shown(trial.contact, _stored(trial))))
-        found = [stored.id for stored in read.stored if shelves.could_be(_item(trial), stored)]
-        taken = await self.book.owned(found)
-        free = sorted(each for each in found if each not in taken)
+        free = sorted(await self._free(trial, shelves, read))
         if read.gap and not read.answered:
             raise DestinationUnusable(f"what was left cannot be looked for: {read.gap}")
         if read.gap:
@@ -291,27 +285,31 @@ class Leftovers:
         shelves = await self._shelves(trial)
         if shelves is None:
             return []
-        rows = [
-            row
-            for row in await self.book.unsettled()
-            if self._same_contact(row.contact_id, trial.contact)
-            and shelves.could_be(self._item_of(row), _stored(trial))
-        ]
+        rows = [r for r in await self.book.unsettled() if self._is_like(trial, shelves, r)]
         read = await shelves.read(shelves.of(Shown(trial.contact, _stored(trial))))
         if read.gap:
             raise DestinationUnusable(
                 f"what stands there cannot be listed ({read.gap}), so a test that was cut off"
                 " could not be found again; nothing was sent"
             )
-        found = [stored.id for stored in read.stored if shelves.could_be(_item(trial), stored)]
-        taken = await self.book.owned(found)
-        free = [each for each in found if each not in taken]
+        free = await self._free(trial, shelves, read)
         return free if len(free) > len(rows) else []
 
     def _same_contact(self, one: str, other: str) -> bool:
         there = self.book.destination
         plain = there.plain_contact if there.can.looks_up else str
         return plain(one) == plain(other)
+
+    def _is_like(self, trial: Trial, shelves: Shelves, row: UnsettledRow) -> bool:
+        """Whether what the row has sent could be taken for what the trial has made."""
+        same = self._same_contact(row.contact_id, trial.contact)
+        return same and shelves.could_be(self._item_of(row), _stored(trial))
+
+    async def _free(self, trial: Trial, shelves: Shelves, read: ReadBack) -> list[str]:
+        """What was read that could be the trial's, and belongs to nobody that is known here."""
+        found = [stored.id for stored in read.stored if shelves.could_be(_item(trial), stored)]
+        taken = await self.book.owned(found)
+        return [each for each in found if each not in taken]
 
     def _item_of(self, row: UnsettledRow) -> Item:
         prefix = self.book.destination.reference_prefix
