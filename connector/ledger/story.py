@@ -1,17 +1,18 @@
 """The story of one row: every change of its state, in the order of time, once each."""
 
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, select
 
 from connector.ledger.mirrored import CHANGED, changes
 from connector.ledger.moving import RECORDED
 from connector.ledger.records import document, instant, moment
-from connector.ledger.tables import attempts, decisions, deliveries, requests, turns
+from connector.ledger.tables import attempts, decisions, requests, turns
+from connector.ledger.turns import WAITS
 from connector.rules import clocks
 from connector.rules.deed import Document
 from connector.rules.delivery import State
 from connector.rules.words import words
 
-d, g, t = deliveries.c, changes.c, turns.c
+g, t = changes.c, turns.c
 BECAME = {
     "accepted": State.DELIVERED,
     "submitted": State.SUBMITTED,
@@ -113,8 +114,7 @@ def _decision(decision: Document) -> Document:
 
 def change_of(c: Connection, delivery_id: int) -> Document | None:
     """What the model says of a row that is recorded otherwise, without the new content."""
-    late = and_(t.delivery_id == d.id, t.attempt == d.attempt + 1, t.cap.is_not(None))
-    with_turn = CHANGED.outerjoin(turns, late)
+    with_turn = CHANGED.outerjoin(turns, WAITS)
     query = select(*changes.c, t.at).select_from(with_turn).where(g.delivery_id == delivery_id)
     row = c.execute(query).first()
     if row is None:
