@@ -13,7 +13,7 @@ from sqlalchemy import Connection, and_, func, insert, select, update
 
 from connector.ledger.deeds import approvals
 from connector.ledger.leases import take
-from connector.ledger.ownership import sends_to
+from connector.ledger.ownership import home_row, sends_to
 from connector.ledger.records import Identity, stored_identity
 from connector.ledger.tables import (
     FREE,
@@ -76,7 +76,7 @@ def recognise(
 
 def origin_of(c: Connection, activation: str) -> str | None:
     """What references of its rows are computed from, if the ledger knows it."""
-    known = _known(c, activation)
+    known = home_row(c, activation)
     return known.origin if known else None
 
 
@@ -107,21 +107,17 @@ def _problems(c: Connection, activation: str, identity: Identity, known: Any) ->
 
 def recorded_name(c: Connection, activation: str, renamed_from: str | bool | None) -> str:
     """The name under which the ledger has the rows of `activation`."""
-    if not renamed_from or _known(c, activation) is not None:
+    if not renamed_from or home_row(c, activation) is not None:
         return activation
     return str(renamed_from)
 
 
 def _recorded(c: Connection, activation: str, identity: Identity) -> Any:
     """What is recorded of it, under its name or its earlier one."""
-    known = _known(c, activation)
-    return (
-        _known(c, str(identity.renamed_from)) if known is None and identity.renamed_from else known
-    )
-
-
-def _known(c: Connection, activation: str) -> Any:
-    return c.execute(select(watermarks).where(watermarks.c.activation == activation)).first()
+    known = home_row(c, activation)
+    if known is None and identity.renamed_from:
+        known = home_row(c, str(identity.renamed_from))
+    return known
 
 
 def _changes(activation: str, identity: Identity, known: Any) -> Iterator[Problem]:

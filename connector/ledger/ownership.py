@@ -256,9 +256,14 @@ def trial_of(row: Any) -> Trial:
     )
 
 
+def home_row(c: Connection, activation: str) -> Any:
+    """The row that the activation has itself; None where there is none."""
+    return c.execute(select(watermarks).where(watermarks.c.activation == activation)).first()
+
+
 def _trials_beside(c: Connection, activation: str) -> ColumnElement[bool] | None:
     """The condition for trials at the destination of `activation`; None where that is unknown."""
-    row = c.execute(select(watermarks).where(watermarks.c.activation == activation)).first()
+    row = home_row(c, activation)
     if row is None:
         return None
     place = stored_identity(row).place
@@ -268,12 +273,11 @@ def _trials_beside(c: Connection, activation: str) -> ColumnElement[bool] | None
 
 def neighbours(c: Connection, activation: str) -> set[str]:
     """The activations that send to the same place, `activation` among them."""
-    w = watermarks.c
-    row = c.execute(select(watermarks).where(w.activation == activation)).first()
+    row = home_row(c, activation)
     if row is None:
         return set()
     own = stored_identity(row)
-    query = select(w.activation).where(sends_to(own.place, [own.destination]))
+    query = select(watermarks.c.activation).where(sends_to(own.place, [own.destination]))
     return set(c.execute(query).scalars())
 
 

@@ -27,7 +27,14 @@ from connector.ledger.identity import identity_problems, recorded_name
 from connector.ledger.in_line import InLine
 from connector.ledger.leases import WOKEN, who_has
 from connector.ledger.mirrored import MirroredRows
-from connector.ledger.ownership import OF_DELIVERED, Unsettled, delivered_row, neighbours, sends_to
+from connector.ledger.ownership import (
+    OF_DELIVERED,
+    Unsettled,
+    delivered_row,
+    home_row,
+    neighbours,
+    sends_to,
+)
 from connector.ledger.paging import holding, open_rows, rows_of_run, windows
 from connector.ledger.probes import Probes
 from connector.ledger.pruned import number_of, pruned_among
@@ -280,7 +287,7 @@ class Reports(
                 return self._pruned_row(c, activation, name, row_key)
             tries, decided = attempts_of(c, row.id), decisions_of(c, row.id)
             change = change_of(c, row.id)
-            home = c.execute(select(watermarks).where(watermarks.c.activation == name)).first()
+            home = home_row(c, name)
         told = story(tries, decided)
         told += processed(told, tries, row.state, instant(row.changed_at))
         return {
@@ -307,7 +314,7 @@ class Reports(
         number = number_of(c, name)
         if number is None or not pruned_among(c, number, [row_key]):
             return None
-        home = c.execute(select(watermarks).where(watermarks.c.activation == name)).first()
+        home = home_row(c, name)
         before = c.execute(select(pruned.c.before).where(pruned.c.number == number)).scalar()
         unknown = ("reason", "interaction_id", "run_id", "since", "due_at", "waiting_since")
         return {
