@@ -246,8 +246,8 @@ class Http:
         self,
         method: str,
         path: str,
-        body: Body | None = None,
-        last_look: LastLook = nothing_to_see,
+        body: Body | None,
+        last_look: LastLook,
         more: Headers = (),
     ) -> Response:
         began, ended, answer = clocks.now(), None, "none"

@@ -173,7 +173,7 @@ class Mirrors(Book, MirroredRows):
         return [results.get(id(entry), True) for entry in entries]
 
     @repeated
-    def approve_changes(self, run: Run, approval: int = 0) -> int:
+    def approve_changes(self, run: Run, approval: int) -> int:
         """Let go what stands beside rows now, where it was approved that the model has none: what
         that means for each row is put on record only by the reading of the run that may go.
         `approval`: which one; 0: that of the run itself. How many rows there are. Raises

@@ -39,11 +39,11 @@ class Draw:
         return lot < below or delivery_id in self.again
 
 
-def shares(new: int, older: int, sample: float, most: int = MOST) -> tuple[float, float]:
+def shares(new: int, older: int, sample: float) -> tuple[float, float]:
     """Of `new` rows and of `older` ones, of both of which a `sample` is asked for, the shares that
-    are looked at: no more than `most` rows in all, and the new ones first."""
-    of_new = min(1.0, most / new, max(sample, LEAST / new)) if new else 1.0
-    room = max(0.0, most - new * of_new)
+    are looked at: no more than MOST rows in all, and the new ones first."""
+    of_new = min(1.0, MOST / new, max(sample, LEAST / new)) if new else 1.0
+    room = max(0.0, MOST - new * of_new)
     of_older = min(sample, room / older) if older else sample
     return of_new, of_older
 

@@ -100,8 +100,8 @@ class Failing(Protocol):
 
 def needs_of_project(
     failing: Iterable[Failing],
-    restored: str | None = None,
-    left: Mapping[str, Mapping[str, int]] | None = None,
+    restored: str | None,
+    left: Mapping[str, Mapping[str, int]],
 ) -> list[Need]:
     """What a person has to do about the project itself: alerts that are `failing`, in whichever
     process that serves it; a ledger of which something says that it was put back, before a run has
@@ -114,7 +114,7 @@ def needs_of_project(
             " before it sends them"
         )
         needs.append(Need(PROJECT, "restored", text))
-    for name, states in (left or {}).items():
+    for name, states in left.items():
         number = sum(states.values())
         text = (
             f'"{name}" is not configured any more, and {counted(number, "row")} of it'

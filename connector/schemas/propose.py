@@ -28,7 +28,7 @@ def propose(
     activation: Activation | None,
     model: Path | None,
     schema_id: str | None,
-    described: Sequence[Described] = (),
+    described: Sequence[Described],
 ) -> Proposal:
     """A schema that fits what `activation` maps, or its whole model when it maps nothing; or every
     column of the model in a file.

@@ -82,7 +82,7 @@ def _inherited(run: Document) -> bool:
     return bool(run["status"] == "attention" and not own)
 
 
-def show_synced(document: Document, paused: Sequence[tuple[str, str]], timed: bool = False) -> None:
+def show_synced(document: Document, paused: Sequence[tuple[str, str]], timed: bool) -> None:
     """The runs of a sync, what waits for a person after them, and what was passed by; of a `timed`
     one, what is left."""
     nothing = "Nothing was run." if paused else "There is no activation to run."

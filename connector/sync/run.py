@@ -217,7 +217,7 @@ async def _deliver_and_settle(running: Running, counts: Mapping[State, int], gua
         await _deliver(running, settled.absent, guard)
 
 
-async def _counts(flow: Flow, known: Mapping[State, int] | None = None) -> Mapping[State, int]:
+async def _counts(flow: Flow, known: Mapping[State, int] | None) -> Mapping[State, int]:
     """How many rows stand where; those that wait for their turn are not to be sent by this run."""
     counts = known if known is not None else await flow.call(flow.ledger.counts, flow.name)
     if late := (await in_line(flow)).pending:
@@ -370,7 +370,7 @@ async def _take_back_and_deliver(running: Running, guard: Guard, covers: Covers)
     """Round by round, until nothing more can be carried out, sent or settled now."""
     flow, orders = running.flow, running.orders
     taking = TakingBack(running, orders.limit, covers)
-    moved, settled = await taking.round(), Settled()
+    await taking.round()
     while True:
         counts = await flow.call(flow.ledger.counts, flow.name)
         due = counts.get(State.PENDING, 0) + counts.get(State.WAITING, 0)
@@ -438,7 +438,7 @@ def _read_and_stage(running: Running, schema: InteractionSchema) -> WarehouseUna
     return None
 
 
-async def _settle(running: Running, counts: Mapping[State, int] | None = None) -> Settled:
+async def _settle(running: Running, counts: Mapping[State, int] | None) -> Settled:
     """Ask the destination about rows in doubt; those that are not there are pending again.
     `counts`: how many rows stand where, if that is known."""
     can, settled = running.flow.destination.can, Settled()

@@ -53,7 +53,7 @@ class Results:
         return min(times) if outcome and times else None
 
 
-def read_results(file: Path, path: KeyPath = ()) -> Results | None:
+def read_results(file: Path, path: KeyPath) -> Results | None:
     """What is in `file`; None where it is not there. Raises ConfigurationError, at `path`, when it
     is no file of dbt."""
     try:

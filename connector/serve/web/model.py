@@ -42,6 +42,8 @@ RULES = {
 }
 Said = tuple[dict[str, Any] | None, str | None]
 """A JSON Schema, and why it is not known."""
+TIMES = 5
+"""Of the next runs that are shown."""
 NOT_YET: Said = (None, "the destination is asked; look again in a moment")
 NAMES = (TokenType.VAR, TokenType.IDENTIFIER)
 
@@ -123,13 +125,13 @@ def _rules(spec: Any) -> Iterator[str]:
         yield f"one of {shown}{', …' if len(among) > 8 else ''}"
 
 
-def next_times(schedule: Schedule | None, first: str | None, number: int = 5) -> list[str]:
+def next_times(schedule: Schedule | None, first: str | None) -> list[str]:
     """When it runs next, as far as the schedule says; `first`: what is known of the next one."""
     if schedule is None or first is None:
         return []
     at: datetime | None = datetime.fromisoformat(first)
     found = list[str]()
-    while at is not None and len(found) < number:
+    while at is not None and len(found) < TIMES:
         found.append(instant_text(at))
         at = at + schedule.every if schedule.every else due_after(schedule, at)
     return found
