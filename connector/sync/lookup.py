@@ -70,7 +70,7 @@ class Contacts:
     def at_once(self, contact: str) -> LookUp | None:
         """The same, where nothing is to be asked for it; None where something is."""
         if not self.how.needs_look_up:
-            return _impossible(contact, self.how) or Found(contact)
+            return self._impossible(contact) or Found(contact)
         return self._known(contact)
 
     async def of(self, contact: str, refused: str | None = None) -> LookUp:
@@ -91,7 +91,7 @@ class Contacts:
         another one, by a merge for example. Raises what stops the run."""
         if not self.how.needs_look_up:
             return await self.of(contact)
-        if impossible := _impossible(contact, self.how):
+        if impossible := self._impossible(contact):
             return impossible
         if (others := self._asked.get(contact)) is not None:
             await asyncio.wait([others])  # one that was asked before proves nothing
@@ -134,9 +134,13 @@ class Contacts:
         """That the destination does not take `contact_id`: for whoever writes it down."""
         return self._entry(contact, contact_id, refused=True)
 
+    def _impossible(self, contact: str) -> Malformed | None:
+        reason = self.how.malformed(contact)
+        return Malformed(reason) if reason else None
+
     def _known(self, contact: str) -> LookUp | None:
         """The answer, if it needs no question."""
-        if contact not in self._answers and (answer := _impossible(contact, self.how)):
+        if contact not in self._answers and (answer := self._impossible(contact)):
             self._learn(contact, answer)
             return answer
         return self._answers.get(contact)
@@ -210,11 +214,6 @@ def _in_warehouse(how: Contact, contact_map: ContactMap) -> Contacts:
         return (await many([contact]))[contact]
 
     return Contacts(how, one, many)
-
-
-def _impossible(contact: str, how: Contact) -> Malformed | None:
-    reason = how.malformed(contact)
-    return Malformed(reason) if reason else None
 
 
 def _judged(contact_ids: Sequence[str], how: Contact) -> LookUp:

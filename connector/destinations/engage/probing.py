@@ -319,8 +319,8 @@ class EngageProbe:
         for _ in range(number - len({each.id for each in self._expected(tried)})):
             if await tried.send(f"filling {tried.made + 1}") is None:
                 break
-        await tried.watch(list(self._expected(tried, seen=False))[-1:])
-        expected = {each.id for each in self._expected(tried, seen=False)}
+        await tried.watch(list(self._expected(tried))[-1:])
+        expected = {each.id for each in self._expected(tried)}
         last = max(each.sent.came for each in tried.samples.values())
         while True:
             listing = await tried.listing()
@@ -328,7 +328,7 @@ class EngageProbe:
                 return listing
             await tried.pause(pause_after(time.monotonic() - last))
 
-    def _expected(self, tried: Trying, seen: bool = True) -> list[Sample]:
+    def _expected(self, tried: Trying) -> list[Sample]:
         """The samples that the list should show."""
         mine = [s for s in tried.samples.values() if s.contact == tried.contact]
         here = [s for s in mine if s.target == tried.target and s.id and not s.gone]

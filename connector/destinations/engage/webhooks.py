@@ -40,7 +40,7 @@ def understand(content: object) -> News | None:
     happened = next((h for h in Happened if letters.endswith(f"contact{h}")), None)
     if happened is None:
         return None
-    told = list(_told("", content, 0))
+    told = list(islice(_walked("", content, 0), MOST_VALUES))
     ids = {v for key, v, depth in told if _is_guid(v) and _names_a_contact(key, depth)}
     kinds = {NAMES[key] for key, _, _ in told if key in NAMES}
     return News(
@@ -63,12 +63,8 @@ def _names_a_contact(key: str, depth: int) -> bool:
     return key == "contactid" or (key == "id" and depth > 1)
 
 
-def _told(key: str, value: object, depth: int) -> Iterator[Told]:
-    """The first of all single values in what was sent."""
-    return islice(_walked(key, value, depth), MOST_VALUES)
-
-
 def _walked(key: str, value: object, depth: int) -> Iterator[Told]:
+    """All single values in what was sent."""
     if isinstance(value, dict) and depth < DEEPEST:
         for name, inner in value.items():
             plain = "".join(c for c in str(name).lower() if c.isalnum())
