@@ -422,19 +422,8 @@ class MirroredRows(Reader):
         )
         return [Stuck(*row) for row in self._all(query) if row[0]]
 
-    def changes_left(self, activation: str) -> dict[Aim, int]:
-        """How many changes are not carried out, by their aim."""
-        ours = is_of(self._name(activation))
-        query = select(g.aim, func.count()).select_from(CHANGED).where(ours)
-        return {Aim(row[0]): row[1] for row in self._all(query.group_by(g.aim))}
-
     def to_take_back(
-        self,
-        activation: str,
-        after: int,
-        limit: int,
-        aims: Collection[Aim],
-        only_shown: bool = False,
+        self, activation: str, after: int, limit: int, only_shown: bool
     ) -> list[Marked]:
         """The next interactions that are to be taken back or looked for, after the row `after`.
         `only_shown`: those that an approval covers, or that were asked for before."""
@@ -449,7 +438,7 @@ class MirroredRows(Reader):
                 CHANGED.outerjoin(attempts, and_(a.delivery_id == d.id, a.number == d.attempt))
             )
             .where(is_of(self._name(activation)), d.state == State.DELIVERED)
-            .where(d.interaction_id.is_not(None), g.aim.in_(list(aims)), g.delivery_id > after)
+            .where(d.interaction_id.is_not(None), g.delivery_id > after)
             .where(~IS_UNSURE)
             .order_by(g.delivery_id)
             .limit(limit)

@@ -48,7 +48,6 @@ PATIENCE = timedelta(seconds=90)
 """How long a run waits for what it may only be told later; beyond that it is the next run's."""
 NOTHING = timedelta(0)
 A_MOMENT = timedelta(milliseconds=50)
-ALL = frozenset(Aim)
 
 
 class TakingBack:
@@ -87,7 +86,7 @@ class TakingBack:
             self._turns.begin()
         waited = NOTHING
         pauses = iter((SECOND_LOOK, *PAUSES))
-        await self._pass(ALL)
+        await self._pass()
         while not flow.stop.asked:
             rest = next(pauses, None) if self._unanswered else None
             if self._later is not None:
@@ -96,16 +95,16 @@ class TakingBack:
                 break
             await flow.stop.wait(rest)
             waited += max(rest, A_MOMENT)
-            await self._pass(ALL)
+            await self._pass()
         flow.stop.raise_error()
         return self._moved
 
-    async def _pass(self, aims: Collection[Aim]) -> None:
+    async def _pass(self) -> None:
         after, self._unanswered, self._later = 0, 0, None
         ledger, total = self.flow.ledger, self.tally.removed + self.tally.replaced
         while not self.flow.stop.asked and (
             page := await self.flow.call(
-                ledger.to_take_back, self.flow.name, after, PAGE, aims, self.only_shown
+                ledger.to_take_back, self.flow.name, after, PAGE, self.only_shown
             )
         ):
             after, read_at = page[-1].delivery_id, time.monotonic()

@@ -26,8 +26,6 @@ from tests.ledger.factories import (
     stored,
 )
 
-ALL = tuple(Aim)
-
 
 def mirrored(ledger, key="r1"):
     return ledger.mirrored(REVIEWS, [key])[key]
@@ -53,7 +51,7 @@ def replacing(key):
 
 def marked(ledger, only_shown=False):
     """What is to be taken back, by its key."""
-    rows = ledger.to_take_back(REVIEWS, 0, 100, ALL, only_shown)
+    rows = ledger.to_take_back(REVIEWS, 0, 100, only_shown)
     return {row.row_key: row for row in rows}
 
 
