@@ -20,7 +20,6 @@ class Record:
 
     uri: str
     customer: str  #: the key, "" for nobody
-    key_name: str
     timestamp: str
     properties: Mapping[str, str]
     raw: Any  #: as it was sent
@@ -65,7 +64,7 @@ def record_of(raw: Any, *, form: Form, time: Time, nobody: bool = False) -> Reco
         problems.append("uri is missing or not fully qualified")
     if not _is_time(given.get("timestamp"), time):
         problems.append("timestamp is missing or malformed")
-    name, customer = _customer(given)
+    customer = _customer(given)
     if not customer and not nobody:
         problems.append("customerKey is missing")
     properties = _properties(given.get("properties", [] if form != "object" else {}), form)
@@ -74,7 +73,6 @@ def record_of(raw: Any, *, form: Form, time: Time, nobody: bool = False) -> Reco
     return Record(
         uri=uri if isinstance(uri, str) else "",
         customer=customer,
-        key_name=name,
         timestamp=str(given.get("timestamp", "")),
         properties=properties or {},
         raw=raw,
@@ -82,14 +80,12 @@ def record_of(raw: Any, *, form: Form, time: Time, nobody: bool = False) -> Reco
     )
 
 
-def _customer(given: Mapping[str, Any]) -> tuple[str, str]:
-    """The name and the value of the key; any key of the configuration may stand for itself."""
+def _customer(given: Mapping[str, Any]) -> str:
+    """The value of the key; any key of the configuration may stand for itself."""
     others = [name for name in given if name not in KEYS]
-    if "customerKey" not in given and len(others) == 1:
-        name, value = others[0], given[others[0]]
-    else:
-        name, value = given.get("customerKeyName", "customerkey"), given.get("customerKey")
-    return str(name), value if isinstance(value, str) else ""
+    own = others[0] if "customerKey" not in given and len(others) == 1 else "customerKey"
+    value = given.get(own)
+    return value if isinstance(value, str) else ""
 
 
 def _is_time(value: object, time: Time) -> bool:
