@@ -29,6 +29,7 @@ from connector.destinations.credentials import basic
 from connector.destinations.hooks import CalledOff, LastLook
 from connector.destinations.reaching import reached
 from connector.destinations.routes import Route, usual_certificates
+from connector.rules.place import DEFAULT_PORTS, authority
 
 KEEPALIVE = 5.0
 """Seconds an idle connection is kept: shorter than servers do, so that none dies under a POST."""
@@ -39,7 +40,6 @@ RESET, FAREWELL = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)
 USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
 LONGEST_COUNTED = 2**31 - 1
 """Milliseconds that the kernel takes for it at most: more than three weeks."""
-PORTS = {"http": 80, "https": 443}
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """RFC 9110, section 5.6.2."""
 VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
@@ -210,11 +210,11 @@ class Connections:
         if self._context is None and "https" in (url.scheme, self._proxy and self._proxy.scheme):
             self._context = usual_certificates()
         self._secure = url.scheme == "https"
-        authority = _authority(self._host, url.port)
         self._prefix = url.path
-        self._fields: tuple[tuple[str, str], ...] = (("Host", authority),)
+        there = authority(self._host, url.port)
+        self._fields: tuple[tuple[str, str], ...] = (("Host", there),)
         if self._proxy and not self._secure:  # it gets the whole url (RFC 9112, section 3.2.2)
-            self._prefix = f"http://{authority}{url.path}"
+            self._prefix = f"http://{there}{url.path}"
             self._fields += _shown_to(self._proxy)
         self._open = set[Connection]()
         self._idle: list[Connection] = []
@@ -332,7 +332,7 @@ class Connections:
         """A connection inside of a `tunnel` that the proxy makes (RFC 9110, section 9.3.6)."""
         assert self._proxy is not None
         assert self._context is not None
-        target = _authority(self._host, self._port)
+        target = authority(self._host, self._port)
         fields = _lines((("Host", target), *_shown_to(self._proxy)))
         head = f"CONNECT {target} HTTP/1.1\r\n".encode() + fields + b"\r\n"
         answer = await tunnel.ask(head, Request("CONNECT", ""), until, tunnel=True)
@@ -388,12 +388,7 @@ def _host_of(url: SplitResult) -> str:
 
 
 def _port_of(url: SplitResult) -> int:
-    return url.port or PORTS[url.scheme]
-
-
-def _authority(host: str, port: int | None) -> str:
-    name = f"[{host}]" if ":" in host else host
-    return name if port is None else f"{name}:{port}"
+    return url.port or DEFAULT_PORTS[url.scheme]
 
 
 def _shown_to(proxy: SplitResult) -> tuple[tuple[str, str], ...]:

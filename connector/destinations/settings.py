@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from datetime import timedelta
 from hashlib import blake2b
-from ipaddress import ip_address
 from typing import Annotated, ClassVar
 from urllib.parse import urlsplit
 
@@ -14,7 +13,7 @@ from connector.rules.activation import Activation
 from connector.rules.errors import Problem
 from connector.rules.grammar import Duration, Name, plain_number
 from connector.rules.network import Network
-from connector.rules.place import Place, address_of
+from connector.rules.place import Place, address_of, is_loopback
 
 USER_AGENT = f"engage-connector/{__version__}"
 
@@ -135,16 +134,6 @@ class DestinationSettings(Network):
     def pace(self) -> str:
         """The same for all that share one rate: whatever uses the same credentials."""
         return blake2b(f"{self.type}\x00{self.secret or self.url}".encode()).hexdigest()
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def sendable(secret: str, name: str) -> None:

@@ -44,6 +44,20 @@ def address_of(url: str) -> str:
     return f"{scheme}://{host}{shown}{parts.path.rstrip('/')}"
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address is this machine, and cannot be another one."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def authority(host: str, port: int | None) -> str:
+    """Both, as they stand in a URL."""
+    name = f"[{host}]" if ":" in host else host
+    return name if port is None else f"{name}:{port}"
+
+
 def _host(name: str) -> str:
     name = name.rstrip(".").lower()
     try:

@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-import ipaddress
 import os
 import signal
 import socket
@@ -31,6 +30,7 @@ from connector.ledger import deeds
 from connector.ledger.run_list import STATUSES
 from connector.project.settings import Settings
 from connector.rules.errors import CannotListen, ConfigurationError, ConnectorError, places
+from connector.rules.place import authority, is_loopback
 from connector.serve.service import Service
 from connector.serve.waking import Waker
 from connector.serve.web import (
@@ -125,7 +125,8 @@ async def serve(config: Path, settings: Settings, host: str, port: int, token: s
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.look_anew)
         await service.start()
         serving = asyncio.create_task(server.serve([listener]))
-        print(f"connector serves on {_url(listener)}", flush=True)
+        url = f"http://{authority(*listener.getsockname()[:2])}"
+        print(f"connector serves on {url}", flush=True)
         await stopped.wait()
         in_order = await service.stop()
         server.should_exit = True
@@ -147,14 +148,6 @@ def _peered(app: Any) -> Any:
     return outer
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _leave(after: float) -> None:
     """End this process `after` so many seconds if it does not by itself: everything is recorded,
     and a thread that a warehouse keeps waiting, for a preview say, cannot be stopped otherwise."""
@@ -169,11 +162,6 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
         raise CannotListen(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 # --- the addresses -----------------------------------------------------------------------------
