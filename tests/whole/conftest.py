@@ -1,7 +1,8 @@
 """Fixtures for tests of the whole product."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -13,6 +14,8 @@ from connector.basis.log import Log
 from connector.decisions import undo
 from connector.destinations import http
 from connector.destinations.mxo import batches
+from connector.rules import clocks
+from connector.rules.clocks import Moment
 from connector.sandbox.engage.running import Running, running
 from connector.schemas import provision, replacing
 from connector.sync import health, requests, taking_back
@@ -32,6 +35,7 @@ SINGLE: list[tuple[Any, str]] = [
     (batches, "SOONEST"),
     (requests, "SOON"),
 ]
+NOW = clocks.now
 
 
 @pytest.fixture(autouse=True)
@@ -65,3 +69,19 @@ def shop(tmp_path: Path, sandbox: Running, capsys: pytest.CaptureFixture[str]) -
     shop = Shop(tmp_path, sandbox, capsys)
     yield shop
     shop.close()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
+    """Sets the wall clock; the others go on, as when somebody sets it between two commands."""
+
+    def put(at: datetime) -> None:
+        ahead = at.timestamp() - NOW().wall
+
+        def now() -> Moment:
+            moment = NOW()
+            return moment._replace(wall=moment.wall + ahead)
+
+        monkeypatch.setattr(clocks, "now", now)
+
+    return put

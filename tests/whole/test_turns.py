@@ -6,34 +6,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connector.rules import clocks
-from connector.rules.clocks import Moment
 from connector.sandbox.behaviour import Faults
 from connector.sync import deliver
 from tests.whole.shop import Shop, behaving, contact_id
 from tests.whole.test_crash import killed, until
 
-NOW = clocks.now
 CAP = "per_contact: {most: 3, every: 1d}"
 START = datetime(2026, 11, 2, 8, tzinfo=UTC)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 Clock = Callable[[datetime], None]
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Sets the wall clock; the others go on, as when somebody sets it between two commands."""
-
-    def put(at: datetime) -> None:
-        ahead = at.timestamp() - NOW().wall
-
-        def now() -> Moment:
-            moment = NOW()
-            return moment._replace(wall=moment.wall + ahead)
-
-        monkeypatch.setattr(clocks, "now", now)
-
-    return put
 
 
 def of_one(shop: Shop, number: int, first: int = 0, contact: int = 1) -> None:

@@ -18,10 +18,9 @@ from tests.whole.shop import Shop, behaving, contact_id
 from tests.whole.test_forget import bytes_of_the_ledger, forget
 from tests.whole.test_mxo_batches import killed_while_sending
 from tests.whole.test_serve import Served, started, until
-from tests.whole.test_turns import CAP, DAY, HOUR, START, Clock, clock, first, of_one, there
+from tests.whole.test_turns import CAP, DAY, HOUR, START, Clock, first, of_one, there
 from tests.whole.test_undo import undo
 
-__all__ = ["clock"]  # a fixture
 ONE = "per_contact: {most: 1, every: 1d}"
 NEVER = 'schedule: {cron: "0 3 1 1 *"}'
 """Once a year."""

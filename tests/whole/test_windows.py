@@ -17,22 +17,6 @@ NIGHT, DAY = datetime(2026, 6, 1, 21, tzinfo=UTC), datetime(2026, 6, 2, 9, tzinf
 OPENS = "2026-06-02T06:00:00"
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
-    """Sets the wall clock; the others go on, as when somebody sets it between two commands."""
-
-    def put(at: datetime) -> None:
-        ahead = at.timestamp() - NOW().wall
-
-        def now() -> Moment:
-            moment = NOW()
-            return moment._replace(wall=moment.wall + ahead)
-
-        monkeypatch.setattr(clocks, "now", now)
-
-    return put
-
-
 def test_rows_outside_the_window_stay_pending_and_go_when_it_is_open(
     shop: Shop, clock: Callable[[datetime], None]
 ) -> None:
