@@ -16,7 +16,6 @@ REVIEWS = "reviews"
 CONTACT = "anna@example.com"
 SECRET = "a rather private opinion"
 CONTACT_ID = "c-1"
-FAR_FUTURE = 32_503_680_000_000
 
 
 def an_identity(**over: Any) -> Identity:

@@ -235,7 +235,6 @@ class MirrorStories(RuleBasedStateMachine):
         self.backup: Backup | None = None
         self.forgotten: set[str] = set()
         """Interactions that were sent by runs that the ledger knows nothing of."""
-        self.sent_since: set[tuple[str, bytes]] = set()
         self._edit(edits)
 
     # --- what can happen ------------------------------------------------------------------------
@@ -305,7 +304,6 @@ class MirrorStories(RuleBasedStateMachine):
         self.world.put_back(self.backup.content)
         there = {each.id for each in self.world.engage.interactions()}
         self.forgotten |= there - self.backup.there
-        self.sent_since = set()
         self.backup = None
 
     def _pass(self, edits: Sequence[Edit], seconds: float, lag: float) -> None:

@@ -1023,10 +1023,6 @@ class World:
         return self.setting.seen_to_be_dead and self._processes[holder.pid].dead
 
 
-def a_uuid() -> uuid.UUID:
-    return uuid.UUID(int=getrandbits(128), version=4)
-
-
 def contact_id(email: str) -> str:
     """The contact to whom `email` belongs."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, email))

@@ -36,12 +36,7 @@ def headers_of(name: str, way: str) -> dict[str, str]:
 
 
 def post(served: Served, path: str, name: str, way: str = "token", **form: str) -> httpx.Response:
-    headers = (
-        {"Authorization": f"Bearer {TOKENS[name]}"}
-        if way == "token"
-        else {"X-Forwarded-User": name}
-    )
-    return httpx.post(f"{served.url}{path}", data=form, headers=headers, timeout=30)
+    return httpx.post(f"{served.url}{path}", data=form, headers=headers_of(name, way), timeout=30)
 
 
 def get(served: Served, path: str, name: str, way: str = "token") -> httpx.Response:

@@ -9,7 +9,6 @@ import pytest
 from tests.targets import in_short
 from tests.whole.shop import Shop, contact_id
 
-ALL_BUT_ID = "seen_at, contact, sku, rating, price, free"
 SEEN_AS_KEY = "select {} as id, * exclude (id) from visits"
 
 
