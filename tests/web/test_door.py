@@ -23,11 +23,8 @@ from connector.serve.web import bounds, gate
 from connector.serve.web.bounds import Bounded
 from connector.serve.web.gate import OPEN_PATHS, TRIES_WITHIN, WRONG_TRIES, Gate, Tries
 from connector.serve.web.server import Server
-from tests.whole.conftest import sandbox, shop
 from tests.whole.shop import Shop
 from tests.whole.test_serve import EVERY_SECOND, Served, started, until
-
-__all__ = ["sandbox", "shop"]
 
 TOKEN = "open sesame"
 MIB = 1024 * 1024

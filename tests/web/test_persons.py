@@ -5,11 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.whole.conftest import sandbox, shop
 from tests.whole.shop import Shop, contact_id
 from tests.whole.test_serve import Served, started, until
-
-__all__ = ["sandbox", "shop"]
 
 TOKENS = {name: f"token-of-{name}" for name in ("vera", "otto", "anna", "bert")}
 ROLES = {"vera": "viewer", "otto": "operator", "anna": "approver", "bert": "approver"}

@@ -7,11 +7,8 @@ import httpx
 from connector.sandbox.behaviour import Faults
 from tests.web.test_persons import BY_TOKEN as NAMED
 from tests.web.test_persons import TOKENS, served_with
-from tests.whole.conftest import sandbox, shop
 from tests.whole.shop import Shop, behaving
 from tests.whole.test_serve import Served, started, until
-
-__all__ = ["sandbox", "shop"]
 
 
 def run_of(served: Served) -> str:
