@@ -4,7 +4,6 @@ Run as a script it is that process; imported, it starts one.
 """
 
 import json
-import subprocess
 import sys
 import threading
 import time
@@ -24,6 +23,7 @@ from connector.sandbox.mxo.store import Mxo
 from connector.sandbox.survey_dynamix import running as survey_dynamix
 from connector.sandbox.survey_dynamix.store import SurveyDynamix
 from connector.sandbox.traffic import Received, RequestLog
+from tests.proof.apart import Apart
 from tests.whole.shop import an_engage
 
 PATIENCE = 20.0
@@ -81,24 +81,12 @@ class Address:
         return json.loads(content) if content else None
 
 
-class Engages:
+class Engages(Apart):
     """The process that holds them, as seen from the one that started it."""
 
     def __init__(self, number: int, type: str = "engage") -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.proof.engages", str(number), type],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.all = [Address(url) for url in self._answer()]
-
-    def __enter__(self) -> "Engages":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.communicate()
+        super().__init__("tests.proof.engages", str(number), type)
+        self.all = [Address(url) for url in self.answer()]
 
     def down(self, number: int) -> None:
         """Refuse connections, and drop those that are there; what is stored stays."""
@@ -123,16 +111,7 @@ class Engages:
         return stored, deleted
 
     def _tell(self, word: str, number: int) -> Any:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps([word, number]) + "\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def _answer(self) -> Any:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, "the process of the sandboxes has ended"
-        return json.loads(line)
+        return self.ask(json.dumps([word, number]))
 
 
 class Remembering(RequestLog):

@@ -6,54 +6,30 @@ Run as a script it is a proxy on a port of this machine; imported, it starts one
 
 import asyncio
 import json
-import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+
+from tests.proof.apart import Apart
 
 
-class Partition:
+class Partition(Apart):
     """The proxy, as seen from the process that started it."""
 
     def __init__(self, url: str) -> None:
         host, _, port = url.removeprefix("http://").rpartition(":")
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.proof.killing_partition", host, port],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.url = f"http://127.0.0.1:{self._answer()}"
-
-    def __enter__(self) -> "Partition":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.communicate()
+        super().__init__("tests.proof.killing_partition", host, port)
+        self.url = f"http://127.0.0.1:{self.answer()}"
 
     def cut(self, seconds: float) -> None:
         """What comes within so many seconds is delivered when they are over."""
-        self._tell(seconds)
+        self.ask(str(seconds))
 
     def late(self) -> Counter[str]:
         """How many pieces came late, and of how many the sender was gone."""
-        return Counter(self._tell(0))
-
-    def _tell(self, seconds: float) -> Any:
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{seconds}\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def _answer(self) -> Any:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, "the proxy has ended"
-        return json.loads(line)
+        return Counter(self.ask("0"))
 
 
 class Keeping:

@@ -7,15 +7,15 @@ a COMMIT nobody on this side knows whether it was done.
 import asyncio
 import json
 import random
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import make_url
+
+from tests.proof.apart import Apart
 
 COMMIT = b"COMMIT"
 CUT_SHARE = 0.25
@@ -25,24 +25,12 @@ COMMIT_SHARE = 0.02
 """Of the commits: those after which, or before which, the connection is cut."""
 
 
-class Proxy:
+class Proxy(Apart):
     """The proxy, as seen from the process that started it."""
 
     def __init__(self, server: str, seed: int) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.proof.killing_proxy", server, str(seed)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self._port = int(self._answer())
-
-    def __enter__(self) -> "Proxy":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.communicate()
+        super().__init__("tests.proof.killing_proxy", server, str(seed))
+        self._port = int(self.answer())
 
     def address(self, url: str) -> str:
         """The database at `url`, through the proxy."""
@@ -51,27 +39,15 @@ class Proxy:
 
     def calm(self) -> None:
         """Cut nothing any more."""
-        self._tell("calm")
+        self.ask("calm")
 
     def wild(self) -> None:
         """Cut again."""
-        self._tell("wild")
+        self.ask("wild")
 
     def cuts(self) -> Counter[str]:
         """How many connections were cut, and where."""
-        return Counter(self._tell("cuts"))
-
-    def _tell(self, word: str) -> Any:
-        assert self._process.stdin is not None
-        self._process.stdin.write(word + "\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def _answer(self) -> Any:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, "the proxy has ended"
-        return json.loads(line)
+        return Counter(self.ask("cuts"))
 
 
 class Cutting:
