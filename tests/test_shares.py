@@ -1,5 +1,7 @@
 """How the rate of a key is divided: all of it, no more, and to each what it can use."""
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from connector.rules.shares import (
     Share,
     divided,
     grown,
+    is_whole,
     lendable,
     next_share,
     wish,
@@ -50,31 +53,48 @@ def test_who_wants_little_leaves_the_rest_to_others() -> None:
 
 @given(RATES, st.integers(1, 30))
 def test_little_is_kept_back_however_many_they_are(rate: float, processes: int) -> None:
-    assert (1 - MOST_KEPT_BACK) * rate <= lendable(rate, processes) <= rate
+    in_whole_requests = 1 if is_whole(rate, processes) else 0
+    assert (1 - MOST_KEPT_BACK) * rate - in_whole_requests <= lendable(rate, processes) <= rate
     assert lendable(rate, 1) == rate
 
 
-@given(
-    RATES,
-    st.lists(st.tuples(st.integers(0, 4), st.sampled_from((0.0, 1.0, 30.0, 500.0)))),
-)
+ASKED = st.lists(st.tuples(st.integers(0, 4), st.sampled_from((0.0, 1.0, 2.4, 30.0, 500.0))))
+
+
+@given(RATES, ASKED)
 def test_whoever_asks_when_all_together_never_use_more_than_the_rate(
     rate: float, asked: list[tuple[int, float]]
 ) -> None:
     """What one hears is used at once; what it does not use any more is on account until it asks
     again."""
+    for used in as_they_ask(rate, asked):
+        assert sum(used) <= rate * (1 + 1e-9)
+
+
+@given(st.integers(5, 500), ASKED)
+def test_where_there_are_enough_each_has_whole_requests_and_nobody_none(
+    rate: int, asked: list[tuple[int, float]]
+) -> None:
+    for used in as_they_ask(rate, asked):
+        assert all(share == int(share) for share in used)
+    again = [(who, wants) for who, wants in dict(asked).items() if wants]
+    *_, last = as_they_ask(rate, [*asked, *again * 6, (0, 0.0)])
+    assert all(last[who] >= 1 for who, _ in again if who)
+
+
+def as_they_ask(rate: float, asked: list[tuple[int, float]]) -> Iterator[list[float]]:
+    """What each of five uses, after each question."""
     used, account = [0.0] * 5, dict[int, Part]()
     for who, wants in asked:
-        if not wants:
+        if wants:
+            others = [part for name, part in account.items() if name != who]
+            share = next_share(rate, Part(wants, used[who]), others)
+            account[who] = Part(wants, max(share, used[who]))
+            used[who] = share
+        else:
             used[who] = 0.0
             account.pop(who, None)
-            continue
-        others = [part for name, part in account.items() if name != who]
-        share = next_share(rate, Part(wants, used[who]), others)
-        account[who] = Part(wants, max(share, used[who]))
-        used[who] = share
-
-        assert sum(used) <= rate * (1 + 1e-9)
+        yield used
 
 
 def test_who_is_alone_has_all_of_it() -> None:
@@ -82,9 +102,15 @@ def test_who_is_alone_has_all_of_it() -> None:
 
 
 def test_less_is_taken_at_once_and_more_only_when_it_is_free() -> None:
-    assert next_share(100, Part(100, 100), [Part(100, 0)]) == 49.75
+    assert next_share(100, Part(100, 100), [Part(100, 0)]) == 50
     assert next_share(100, Part(100, 0), [Part(100, 100)]) == 0
-    assert next_share(100, Part(100, 0), [Part(100, 60)]) == 39.5
+    assert next_share(100, Part(100, 0), [Part(100, 60)]) == 40
+
+
+def test_what_does_not_come_out_even_is_whoevers_asks_first() -> None:
+    assert next_share(20, Part(20, 0), [Part(20, 7), Part(20, 7)]) == 6
+    assert next_share(20, Part(20, 7), [Part(20, 7), Part(20, 6)]) == 7
+    assert next_share(20, Part(20, 8), [Part(20, 6), Part(20, 0)]) == 7
 
 
 def test_who_uses_up_what_they_have_wants_as_much_as_there_is() -> None:

@@ -346,12 +346,18 @@ class Pacer:
         return may
 
     def _take_over(self, loan: Loan, share: Share | None) -> None:
-        self._share = share
+        before, self._share = self._share, share
         if share is None or not share.rate:
             return
-        self._full = share.rate
+        apart, self._full = self._apart, share.rate
         # it may not have heard yet that the destination was busy just now
         self.rate = share.rate if loan.busy_until is None else min(self.rate, share.rate)
+        had = 0.0 if before is None else before.rate
+        if share.rate < had:  # the next one is as far from the last
+            self._due += max(0.0, self._apart - apart)
+        elif share.rate > had and (before is not None or share.rate < loan.full):
+            # others have sent what was theirs until now
+            self._due = max(self._due, time.monotonic() + self._apart)
         self._due = max(self._due, share.not_before)
 
     def _tell(self) -> None:

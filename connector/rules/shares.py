@@ -5,6 +5,7 @@ every moment the parts that are lent are no more than the rate, whatever becomes
 """
 
 from collections.abc import Sequence
+from math import ceil, floor
 
 from connector.basis import dataclass
 from connector.rules.clocks import Moment
@@ -76,24 +77,41 @@ def divided(total: float, wants: Sequence[float]) -> list[float]:
     ]
 
 
+def is_whole(rate: float, processes: int) -> bool:
+    """Whether so many are lent whole requests a second each. Each keeps its own pace, and any
+    second may begin just before a request of each of them: who may send 6.5 a second sends 7 in
+    some, and three of them 21."""
+    return 1 < processes <= rate
+
+
 def lendable(rate: float, processes: int) -> float:
-    """How much of a `rate` is lent to so many. Each keeps its own pace, and any second may begin
-    just before a request of each of them: half a request is kept back for every one but the
-    first."""
-    return rate - min((processes - 1) / 2, MOST_KEPT_BACK * rate)
+    """How much of a `rate` is lent to so many. What is on its way may be late, and not all of it
+    equally: half a request is kept back for every one but the first."""
+    kept = min((processes - 1) / 2, MOST_KEPT_BACK * rate)
+    if is_whole(rate, processes):
+        return floor(rate) - floor(kept)
+    return rate - kept
 
 
 def next_share(rate: float, mine: Part, others: Sequence[Part]) -> float:
     """What may be lent now to whoever uses `mine.share` until it hears of it. More only where
-    nobody else has it; less at once, though it is another's only once it is known to be heard."""
+    nobody else has it; less at once, though it is another's only once it is known to be heard.
+    Whole requests, where there are enough; what is left over is whoever's asks first."""
     if not mine.wants:
         return 0.0
     wanting = [other for other in others if other.wants > 0]
-    total = lendable(rate, 1 + len(wanting))
-    fair = divided(total, [mine.wants, *(other.wants for other in wanting)])[0]
-    if fair <= mine.share:
-        return fair
-    return max(mine.share, min(fair, total - sum(other.share for other in others)))
+    processes = 1 + len(wanting)
+    whole, total = is_whole(rate, processes), lendable(rate, processes)
+    up, down = (ceil, floor) if whole else (float, float)
+    fair, *theirs = divided(total, [up(mine.wants), *(up(other.wants) for other in wanting)])
+    taken = sum(up(other.share) for other in others)
+    due = sum(
+        max(0, down(part) - up(other.share)) for part, other in zip(theirs, wanting, strict=True)
+    )
+    best = max(down(fair), min(up(fair), total - taken - due))
+    if best <= mine.share:
+        return best
+    return max(mine.share, min(best, total - taken))
 
 
 def beside(rate: float, lent: float) -> float:

@@ -4,10 +4,14 @@ import asyncio
 import random
 import selectors
 import time
+from collections.abc import Callable
 
 import pytest
 
 from connector.destinations.pacing import Pacer, Wire
+from connector.rules import clocks
+from connector.rules.errors import ConnectorError
+from connector.rules.shares import BEAT, Part, Share, next_share
 
 
 def slots(rate: float, number: int, waiters: int = 8, setup: object = None) -> list[float]:
@@ -120,6 +124,90 @@ def test_a_fast_pace_wakes_half_as_often_for_those_who_wait_together() -> None:
     assert woke_alone > 0.9 * len(alone)
     assert woke < 0.6 * len(together)
     assert woke_slowly > 0.7 * len(slowly)
+
+
+class Lent:
+    """What one of several processes is lent of a key."""
+
+    def __init__(self, full: float) -> None:
+        self.full = full
+        self.share: Share | None = None
+        self.is_whole, self.unused = False, 0
+        self.trouble: ConnectorError | None = None
+        self.busy_until: float | None = None
+        self.changed: Callable[[], None] = lambda: None
+
+    def holds(self) -> bool:
+        return self.share is not None and self.share.rate > 0
+
+    def want(self) -> bool:
+        return self.holds()
+
+    def sent(self) -> None: ...
+
+    def busy(self, pause: float) -> None: ...
+
+    def give_up(self) -> None: ...
+
+
+def taken_by_several(rate: int, seconds: int, processes: int, seed: int) -> list[float]:
+    """When each slot was given of those that several processes want all the time, which come and
+    go, and ask twice a second what is theirs."""
+    selector, times, dice = LateSelector(0.004), list[float](), random.Random(seed)
+    accounts = dict[int, Part]()
+
+    def ask(name: int, lent: Lent) -> float:
+        """Seconds until it asks again."""
+        uses = lent.share.rate if lent.share else 0.0
+        others = [part for other, part in accounts.items() if other != name]
+        share = next_share(rate, Part(rate, uses), others)
+        accounts[name] = Part(rate, max(share, uses))
+        lent.share = Share(share, clocks.now())
+        lent.changed()
+        return 0.01 if share < uses else BEAT if share else 0.15
+
+    async def sends(pacer: Pacer, end: float) -> None:
+        while selector.now < end:
+            await pacer.slot(lambda: selector.now >= end)
+            if selector.now < end:
+                times.append(selector.now)
+
+    async def lives(name: int) -> None:
+        while selector.now < 1000 + seconds:
+            await asyncio.sleep(dice.uniform(0.1, 3))
+            lent, end = Lent(rate), selector.now + dice.uniform(2, 15)
+            pacer = Pacer(rate, lent)
+            sending = [asyncio.create_task(sends(pacer, end)) for _ in range(2)]
+            while selector.now < end:
+                await asyncio.sleep(ask(name, lent))
+            lent.share = None
+            pacer.call_off()
+            await asyncio.gather(*sending)
+            del accounts[name]
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(lives(name) for name in range(processes)))
+
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        asyncio.Runner(loop_factory=lambda: LateLoop(selector)) as runner,
+    ):
+        patch.setattr("connector.destinations.pacing.time.monotonic", lambda: selector.now)
+        runner.run(all_of_them())
+    return times
+
+
+@pytest.mark.parametrize(
+    ("rate", "processes"), [(5, 2), (10, 3), (15, 2), (20, 3), (25, 3), (50, 3), (50, 8), (200, 4)]
+)
+def test_several_processes_together_get_no_more_than_the_rate_in_any_second(
+    rate: int, processes: int
+) -> None:
+    for seed in range(3):
+        times = taken_by_several(rate, 20, processes, seed)
+
+        assert max(sum(t <= u <= t + 1 for u in times) for t in times[::3]) <= rate
+        assert len(times) > 0.7 * rate * 20
 
 
 def test_a_pause_reaches_those_that_already_wait() -> None:
