@@ -502,3 +502,21 @@ def test_who_asks_for_json_is_told_of_a_failure_in_json(
     printed = capsys.readouterr()
     assert (code, json.loads(printed.out)["error"]["kind"]) == (2, "configuration")
     assert printed.err == ""
+
+
+def test_a_schema_that_is_hardly_another_one_is_a_warning(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("schemas").mkdir()
+    schema = {"id": "productReview", "displayName": "Review", "jsonSchema": {"type": "object"}}
+    Path("schemas/productReview.json").write_text(json.dumps(schema))
+    for name in ("productReview", "ProductReview", "wishlist"):
+        add(f"of_{name}")
+        file = Path("activations", f"of_{name}.yaml")
+        file.write_text(file.read_text().replace("schema_id: review", f"schema_id: {name}"))
+
+    (hint,) = (each for each in findings(capsys) if each["rule"] == "no-schema-file")
+
+    assert hint["level"] == "warning"
+    assert (hint["file"], hint["line"]) == ("activations/of_ProductReview.yaml", 4)
+    assert 'did you mean "productReview"?' in hint["message"]

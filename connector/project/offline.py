@@ -5,6 +5,7 @@ asked of a warehouse, a ledger or a destination.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from connector.basis import dataclass
+from connector.basis.near import perhaps
 from connector.destinations.kinds import Kinds
 from connector.destinations.port import AnyKind
 from connector.ledger.engine import ledger_path, refuse_others
@@ -21,11 +23,17 @@ from connector.project.settings import Settings, written_in
 from connector.project.urls import url_of
 from connector.rules.activation import Activation, Model
 from connector.rules.deed import Document
-from connector.rules.errors import ConfigurationError, Mark, Problem, did_you_mean, of_activation
+from connector.rules.errors import (
+    ConfigurationError,
+    Mark,
+    Problem,
+    did_you_mean,
+    of_activation,
+)
 from connector.rules.errors import Path as KeyPath
 from connector.rules.schema import InteractionSchema
 from connector.rules.selection import is_meant
-from connector.schemas.files import local_schema
+from connector.schemas.files import FOLDER, folder_files, local_schema
 from connector.sync.preflight import refuse_misfits
 from connector.warehouse.models import query_of
 from connector.warehouse.spelling import spelling_of
@@ -94,6 +102,7 @@ def check_offline(
             if chosen is None or activation.name in chosen:
                 problems += _of_activation(settings, activation, schema_of)
                 hints += _of_dbt(settings, activation)
+                hints += _of_schema(settings, activation, schema_of)
     found = [
         _error(p, written.mark(p.path))
         for p in written.in_order(problems)
@@ -207,6 +216,27 @@ def _of_activation(
             yield replace(
                 problem, path=problem.path or (*path, activation.target_key), rule="schema"
             )
+
+
+def _of_schema(
+    settings: Settings,
+    activation: Activation,
+    schema_of: Callable[[str], InteractionSchema | None],
+) -> Iterator[Remark]:
+    """Whether its schema may be meant to be one of the project's: those that only the destination
+    has are no mistake."""
+    kind, path = (
+        _kind(settings, activation),
+        ("activations", activation.name, activation.target_key),
+    )
+    if kind is None or kind.shape or path in settings.written.unset:
+        return
+    with suppress(ConfigurationError):
+        ids = [each.stem for each in folder_files(settings.base)]
+        if schema_of(activation.target) is None and (near := perhaps(activation.target, ids)):
+            said = f'activation "{activation.name}": no file in {FOLDER} is of the schema'
+            text = f'{said} "{activation.target}", so nothing is held against it{near}'
+            yield Remark("warning", "no-schema-file", text, settings.mark(path))
 
 
 def _of_dbt(settings: Settings, activation: Activation) -> Iterator[Remark]:
