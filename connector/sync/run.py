@@ -317,7 +317,8 @@ async def _mirror(
         running.tally.unread = covers is Covers.SHOWN
     share = None if approved else flow.activation.limits.refused
     guard = guard_of(figures, running.tally, share, flow.stop)
-    await _take_back_and_deliver(running, guard, covers)
+    async with keeping_approved(running, figures if approved else None):
+        await _take_back_and_deliver(running, guard, covers)
     await _tell_what_is_stuck(running)
     return await _hold_the_rest(running, guard) if guard.stopped_it else None
 

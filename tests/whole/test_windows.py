@@ -87,6 +87,30 @@ def test_what_is_approved_outside_the_window_goes_when_it_is_open(
     assert shop.connector("status", "--json").json["activations"][0]["held"] is None
 
 
+def test_new_rows_of_a_mirror_that_are_approved_outside_its_window_go_when_it_is_open(
+    shop: Shop, clock: Callable[[datetime], None]
+) -> None:
+    clock(DAY)
+    mirror = f"mode: mirror\n    {SEND}"
+    shop.configure(more=mirror, cursor="", limits="{rows: 2}")
+    shop.add_many(2)
+    shop.sync()
+    clock(NIGHT)
+    shop.add_many(4, first=2)
+    assert shop.sync().run["status"] == "held"
+    shop.connector("approve", "visits", "--yes")
+
+    nights = [shop.sync(), shop.sync()]
+    shop.add_many(3, first=6)
+    clock(DAY)
+    day, next_day = shop.sync().run, shop.sync().run
+
+    assert [(night.code, night.run["delivered"]) for night in nights] == [(0, 0), (0, 0)]
+    assert (day["status"], day["delivered"]) == ("succeeded", 4)
+    assert (next_day["status"], next_day["pending"]) == ("held", 3)  # that nobody was shown
+    assert shop.stored == Counter(f"v{i}" for i in range(6))
+
+
 def told(text: str) -> str:
     return re.sub(r"\s+", " ", text)
 
