@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from heapq import nsmallest
 from operator import attrgetter
 from typing import Any
@@ -21,6 +21,7 @@ from connector.ledger.counts import (
     oldest_of,
     state_counts,
 )
+from connector.ledger.days import day_number
 from connector.ledger.engine import nothing
 from connector.ledger.forgetting import HeldRows
 from connector.ledger.identity import identity_problems, recorded_name
@@ -86,7 +87,6 @@ from connector.rules.errors import Problem
 from connector.rules.place import Place
 
 SENDABLE = (State.PENDING, State.WAITING)
-EPOCH = date(1970, 1, 1)
 d = deliveries.c
 
 
@@ -232,10 +232,10 @@ class Reports(
         """The same of several activations."""
         last = now.astimezone(UTC).date()
         first = last - timedelta(days=number - 1)
+        begin = day_number(first)
         with transaction(self._engine) as c:
             recorded = {name: self._recorded(c, name) for name in activations}
-            found = delivered_by_day_of(c, list(recorded.values()), (first - EPOCH).days)
-        begin = (first - EPOCH).days
+            found = delivered_by_day_of(c, list(recorded.values()), begin)
         days = [(begin + i, (first + timedelta(days=i)).isoformat()) for i in range(number)]
         none = dict[int, int]()
         return {
@@ -249,7 +249,7 @@ class Reports(
     ) -> dict[str, tuple[int, int]]:
         """How many rows of each were delivered on the last `number` days, and on the last of them
         alone, and still are."""
-        last = (now.astimezone(UTC).date() - EPOCH).days
+        last = day_number(now.astimezone(UTC).date())
         with transaction(self._engine) as c:
             recorded = {name: self._recorded(c, name) for name in activations}
             found = delivered_since(c, list(recorded.values()), last - number + 1, last)

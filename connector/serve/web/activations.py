@@ -1,7 +1,6 @@
 """The pages of activations: where they stand, what a sync would do, and running or pausing them."""
 
 from collections.abc import Callable, Iterator
-from datetime import date, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -11,7 +10,7 @@ from starlette.responses import Response
 
 from connector.decisions.approve import Approve, Held
 from connector.destinations.port import lacks
-from connector.ledger.days import DAY
+from connector.ledger.days import DAY, date_of, day_number
 from connector.ledger.trends import Day
 from connector.project import look
 from connector.project.receipts import receipts
@@ -38,7 +37,6 @@ from connector.sync.flow import Orders
 
 LONG = 90
 """Days that charts tell of."""
-EPOCH = date(1970, 1, 1)
 FIRST_RUNS = 15
 FIRST_RECEIPTS = 5
 SHOWN_REQUESTS = 5
@@ -79,7 +77,7 @@ def _told(service: Service, found: Activation) -> dict[str, Any]:
     name = found.name
     (document,) = glances(service.app, service.status([name]))
     today, clocks = days_until_now(ZONE.get(), LONG)
-    first = (today - EPOCH).days - LONG + 1
+    first = day_number(today) - LONG + 1
     with service.app.reports() as reports:
         runs = reports.runs(name, FIRST_RUNS)
         days = reports.days_in_runs(name, first * DAY - clocks[0][1], clocks)
@@ -110,7 +108,7 @@ def _charts(days: dict[int, Day], first: int) -> list[Chart]:
     def by_day(read: Callable[[Day], float | None]) -> list[tuple[str, float | None]]:
         found = []
         for number in range(first, first + LONG):
-            label = (EPOCH + timedelta(days=number)).isoformat()
+            label = date_of(number).isoformat()
             found.append((label, read(days[number]) if number in days else None))
         return found
 

@@ -17,6 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from connector.basis import dataclass
 from connector.decisions.deciding import LONGEST_PATTERN
 from connector.ledger.aside import NAMES, Aside, Figure, Mark
+from connector.ledger.days import date_of, day_number
 from connector.project.app import App
 from connector.project.audit import harmless
 from connector.project.row_now import values_now
@@ -35,7 +36,6 @@ MOST_GROUPS = 50
 SHOWN = 100
 """Rows on one page."""
 DAYS = 60
-EPOCH = date(1970, 1, 1)
 FILE = "quarantine.csv"
 MOST_LOOKS = 5
 """Activations whose models are read for one page."""
@@ -262,7 +262,7 @@ def _group(app: App, wanted: Filter, group: Document) -> Document:
     narrowed = replace(wanted, activation=name, tag="", state=state, reason=part)
     return {
         **group,
-        "newest": (EPOCH + timedelta(days=group["newest"])).isoformat(),
+        "newest": date_of(group["newest"]).isoformat(),
         "rows": f"{narrowed.address()}#rows",
         "choices": None if wanted.key else choices(app, state, meant),
     }
@@ -290,7 +290,7 @@ def _chart(figures: Sequence[Figure], today: date) -> Chart:
     for each in figures:
         came[each.day] += each.number
     days = [today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
-    values = [(day.isoformat(), came[(day - EPOCH).days] or None) for day in days]
+    values = [(day.isoformat(), came[day_number(day)] or None) for day in days]
     title = f"Came into it by day, in {DAYS} days"
     return bars(title, values, lambda value: f"{value:,.0f}", "warn")
 
