@@ -210,21 +210,20 @@ class Preview:
         return self.outlook
 
     def remember(self, source: Source[Reports]) -> None:
-        """Take in what earlier runs of a mirror were like, and the rows that wait in the ledger."""
+        """Take in what earlier runs were like, and the rows that wait in the ledger."""
         activation, memory = source.activation, source.memory
-        self.compared = Compared(history_of(memory, activation, source.zone, source.now, False))
+        history = history_of(memory, activation, source.zone, source.now, self.empty)
+        self.compared = Compared(history)
         if self.gauge and self.gauge.is_wanted:
             self.gauge.add_recorded(memory.to_be_sent(activation.name))
 
     def compare(self, source: Source[Reports], reading: Plan) -> None:
-        """Take in what earlier runs were like, and the rows that wait in the ledger."""
-        activation, memory = source.activation, source.memory
-        self.empty = not self.read and activation.limits.empty == "hold" and reading.is_empty()
-        history = history_of(memory, activation, source.zone, source.now, self.empty)
-        self.compared = Compared(history)
-        self.again = refused_again(memory, activation)
-        if self.gauge and self.gauge.is_wanted:
-            self.gauge.add_recorded(memory.to_be_sent(activation.name))
+        """The same of what is no mirror; also whether its model is empty, and what is refused
+        again."""
+        hold = source.activation.limits.empty == "hold"
+        self.empty = not self.read and hold and reading.is_empty()
+        self.remember(source)
+        self.again = refused_again(source.memory, source.activation)
 
     async def look_up(self, contacts: Contacts) -> None:
         """Look up what a run would look up before its first send."""
