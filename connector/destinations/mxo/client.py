@@ -317,7 +317,7 @@ class Batches(Mxo):
         self.refuse_all(answer)
         if answer.status_code == 410:
             return _all(doubts, Undecided(f"{FORGOTTEN}. {batches.LOOK}", lasting=True))
-        if self._is_not_found(answer):
+        if _look_of(answer) == self._nowhere:
             return _all(doubts, self._of_one_not_found(doubts))
         if not answer.is_success:
             return _all(doubts, Unread(f"no status of its batch: {self.words(answer)}"))
@@ -326,9 +326,6 @@ class Batches(Mxo):
             return await self._of_one_found(request, doubts, status)
         unread = Unread(f"no status of its batch: {self.words(answer)}")
         return _all(doubts, batches.unreadable(doubts[0], content) or unread)
-
-    def _is_not_found(self, answer: Response | str) -> bool:
-        return isinstance(answer, Response) and _look_of(answer) == self._nowhere
 
     async def remembers(self, request: str) -> bool:
         """Whether the status of a batch is still told."""
