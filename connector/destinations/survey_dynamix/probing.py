@@ -162,9 +162,9 @@ class SurveyProbe:
         due = datetime.now(UTC).replace(microsecond=0) + IN_FUTURE
         sent, number = await self._send(trials, reference, due)
         found = answered(sent.content) if sent.succeeded else None
-        outcome = _outcome(sent, found.id if found else None)
-        mine = await trials.close(number, found.id if found else None, outcome)
-        self._said["create_status"] = sent.status, [sent.shown(id=found.id if found else None)]
+        name = found.id if found else None
+        mine = await trials.close(number, name, _outcome(sent, name))
+        self._said["create_status"] = sent.status, [sent.shown(id=name)]
         if found is None or not mine:
             return
         tell("measuring", 1, 1)
