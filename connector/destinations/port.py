@@ -429,6 +429,7 @@ class Probes(Protocol):
 
 class Able(
     Destination[A],
+    RemembersRequests,
     LooksUp,
     Shows,
     ListsEquals[A],

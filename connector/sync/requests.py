@@ -10,7 +10,6 @@ that it would have forgotten that first. Else its rows are in doubt, for a perso
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from datetime import timedelta
-from typing import Any
 
 from connector.basis import dataclass
 from connector.basis.log import Log
@@ -120,8 +119,7 @@ class SettlingRequests:
             if found.wait is not None:
                 self.result.wait_for(found.wait)
             return False
-        there: Any = self.flow.destination
-        return bool(await there.remembers(found.reference))
+        return await self.flow.destination.remembers(found.reference)
 
     async def _ask(self, request: Request, doubts: Sequence[Doubt]) -> Mapping[int, Verdict]:
         activation, asked = self.flow.activation, [self._asked(request, d) for d in doubts]

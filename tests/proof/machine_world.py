@@ -43,12 +43,11 @@ from sqlalchemy import URL, Connection, event, make_url, text
 from sqlalchemy import Engine as Database
 
 from connector.destinations.answers import Headers, NeverSent, NoAnswer, Request, Response
+from connector.destinations.engage import KIND, EngageSettings
 from connector.destinations.engage import EngageActivation as Activation
-from connector.destinations.engage import EngageSettings
-from connector.destinations.engage.client import Engage as Client
 from connector.destinations.hooks import CalledOff, LastLook
 from connector.destinations.pacing import Pacer
-from connector.destinations.port import Wiring
+from connector.destinations.port import AnyDestination, Wiring
 from connector.ledger import processes
 from connector.ledger.digests import halves
 from connector.ledger.engine import settle_log, writing_engine
@@ -953,7 +952,7 @@ class World:
             assert isinstance(result.error, DestinationUnusable | LeaseLost), result.error
         return result
 
-    def _client(self) -> Client:
+    def _client(self) -> AnyDestination:
         settings = EngageSettings(
             type="engage",
             url="http://127.0.0.1",
@@ -961,9 +960,9 @@ class World:
             concurrency=self.setting.concurrency,
             timeout=TIMEOUT,
         )
-        return Client(settings, Wiring(Pacer(1000)))
+        return KIND.make(settings, Wiring(Pacer(1000)))
 
-    def _flow(self, process: Process, client: Client) -> Flow:
+    def _flow(self, process: Process, client: AnyDestination) -> Flow:
         ledger: Any = MortalLedger(Ledger(self._place.database, LEASE), process)
         stop = Stop()
         return Flow(
