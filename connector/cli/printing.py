@@ -9,7 +9,7 @@ from connector.decisions.retry import RunPlan, RunRetried
 from connector.decisions.undo import Plan as UndoPlan
 from connector.decisions.undo import Undone, may_appear
 from connector.ledger.records import instant
-from connector.rules.words import are, by_state, counted, plural, span_text, were
+from connector.rules.words import are, by_state, counted, plural, rows, span_text, were
 from connector.show.blocks import duration, figures, notes, rows_with_reasons
 from connector.show.layout import out, verbatim
 
@@ -51,12 +51,11 @@ def show_undone(done: Undone) -> None:
     ]
     how = ", ".join(f"{number:,} {what}" for number, what in parts if number)
     if done.rows or not done.rechecked:
-        rows = plural(done.rows, "row")
-        console.print(f"{done.rows:,} {rows} taken back{f' ({how})' if how else ''}.")
+        console.print(f"{rows(done.rows)} taken back{f' ({how})' if how else ''}.")
     if done.rechecked:
         there = f"{done.reappeared:,} there after all, and deleted now"
-        what = plural(done.rechecked, "interaction")
-        console.print(f"{done.rechecked:,} {what} asked for once more: {there}.")
+        what = counted(done.rechecked, "interaction")
+        console.print(f"{what} asked for once more: {there}.")
     rows_with_reasons("not deleted", done.refused)
     if done.standing.delivered:
         console.print(f"{are(done.standing.delivered)} still delivered of what the run sent.")
@@ -75,12 +74,12 @@ def show_undone(done: Undone) -> None:
 
 def show_release_plan(plan: RunPlan) -> None:
     """What would be sent again."""
-    console, rows = out(), plan.rows
+    console, number = out(), len(plan.rows)
     console.print(f"Run [bold]{plan.run_id}[/] of [bold]{verbatim(plan.activation.name)}[/]")
-    which = f"{plural(len(rows), 'row')} that {'was' if len(rows) == 1 else 'were'} taken back"
-    figures((len(rows), f"{which} would be sent again", True))
+    which = f"{plural(number, 'row')} that {'was' if number == 1 else 'were'} taken back"
+    figures((number, f"{which} would be sent again", True))
     notes(plan.notes)
-    if rows:
+    if number:
         console.print(
             "They are read from the model and mapped as of today; the next sync sends them, and"
             " starts what automations there are once more.",
@@ -91,8 +90,7 @@ def show_released(done: RunRetried) -> None:
     """What came of it."""
     console = out()
     them = "it" if done.released == 1 else "them"
-    rows = plural(done.released, "row")
-    console.print(f"{done.released:,} {rows} released; the next sync sends {them}.")
+    console.print(f"{rows(done.released)} released; the next sync sends {them}.")
     notes(done.restored_notes)
     rows_with_reasons("stays undone", [(key, "the model has it no more") for key in done.missing])
     rows_with_reasons("stays undone", done.invalid)
@@ -108,8 +106,7 @@ def show_forget_plan(plan: ForgetPlan) -> None:
     if plan.rows:
         out().print(f"             {by_state(plan.states)}; in {', '.join(plan.activations)}")
     if (number := plan.to_be_deleted) is not None:
-        what = plural(number, "interaction")
-        figures((number, f"{what} to be deleted", True))
+        figures((number, f"{plural(number, 'interaction')} to be deleted", True))
     notes(plan.notes)
 
 
@@ -117,8 +114,8 @@ def show_forgotten(done: Forgotten) -> None:
     """What came of it."""
     out().print(f"{were(done.rows)} forgotten.")
     if done.plan.interactions is not None:
-        what = plural(done.deleted, "interaction")
-        out().print(f"{done.deleted:,} {what} deleted, and what belongs to it forgotten.")
+        what = counted(done.deleted, "interaction")
+        out().print(f"{what} deleted, and what belongs to it forgotten.")
     rows_with_reasons("not deleted", done.refused)
     notes(done.warnings)
 

@@ -31,7 +31,7 @@ from connector.rules.deed import Agree, Document, error_document, status_word
 from connector.rules.delivery import Refused, Removal, Removed, State, Unknown
 from connector.rules.errors import ConnectorError, DestinationUnusable, StaleMove
 from connector.rules.read_back import Absent, Shown, Unread
-from connector.rules.words import are, counted, plural, were
+from connector.rules.words import are, counted, were
 from connector.sync.flow import Recorded
 from connector.sync.progress import Progress
 from connector.sync.side_by_side import until_stopped
@@ -113,10 +113,9 @@ class Plan:
     @property
     def question(self) -> Agree:
         if self.rows:
-            what = plural(self.rows, "interaction")
-            return Agree(f"Delete {self.rows:,} {what} at {self.home.url}?")
-        what = plural(self.requests, "interaction")
-        return Agree(f"Ask for {self.requests:,} {what} once more, and delete what is there?")
+            return Agree(f"Delete {counted(self.rows, 'interaction')} at {self.home.url}?")
+        what = counted(self.requests, "interaction")
+        return Agree(f"Ask for {what} once more, and delete what is there?")
 
     @property
     def notes(self) -> list[str]:
