@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import ParamSpec, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -12,6 +12,7 @@ from connector.destinations.port import Answer, AnyDestination, References
 from connector.ledger.home import Home
 from connector.ledger.records import Delivery, Identity, Run, Tally
 from connector.ledger.store import Ledger
+from connector.rules import clocks
 from connector.rules.activation import Activation
 from connector.rules.contacts import ContactCache
 from connector.rules.dbt.gate import Gate
@@ -96,10 +97,10 @@ class Flow(Recorded):
         """When rows may be sent; None: at any time."""
         return window_of(self.activation, self.zone)
 
-    def may_send(self, now: datetime) -> bool:
-        """Whether a row may go out at `now`, a time of the system's wall clock."""
+    def may_send(self) -> bool:
+        """Whether a row may go out now, by the system's wall clock."""
         window = self.window
-        return window is None or window.is_open(now)
+        return window is None or window.is_open(clocks.wall())
 
     def within(self, replacement: int) -> "Flow":
         """The flow for what belongs to the replacement of a schema, which keeps all others away."""

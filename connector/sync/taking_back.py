@@ -119,7 +119,7 @@ class TakingBack:
 
     async def _late(self, page: Sequence[Marked]) -> Collection[int]:
         """Rows that are not replaced now, since they would be gone until their turn comes."""
-        if self._turns is None or not self.flow.may_send(clocks.wall()):
+        if self._turns is None or not self.flow.may_send():
             return ()
         replaced = [row for row in page if row.aim is Aim.REPLACE and not row.asked]
         await self.running.contacts.ahead(row.contact for row in replaced if row.contact)
@@ -141,7 +141,7 @@ class TakingBack:
         if NOTHING < row.due_in <= 2 * self.flow.settle_after:
             self._wait_for(row.due_in)
             return False
-        if row.aim is Aim.REPLACE and not row.asked and not self.flow.may_send(clocks.wall()):
+        if row.aim is Aim.REPLACE and not row.asked and not self.flow.may_send():
             return False  # it would be gone until the send window opens
         if row.aim is Aim.REPLACE and self.room is not None and not row.asked:
             if self.room <= 0:
