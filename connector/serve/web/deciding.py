@@ -79,28 +79,12 @@ class Deciding(Progress):
 
 async def retry(request: Request) -> Response:
     """Map rows again, as the model and the schema are now."""
-    form = await form_of(request)
-    if several := several_meant_by(form):
-        return await _together(request, form, several, RETRY)
-    app, meant = Service.of(request).app, meant_by(form)
-    activation = app.settings.activation(meant.activation)
-    deciding = Deciding(f"Trying {rows(meant.count)} again", meant.place)
-    deed = Retry(app, activation, meant.selection, person_of(request, form), deciding)
-    return await carry_out(request, form, deed, deciding, _retried)
+    return await _decide(request, RETRY)
 
 
 async def discard(request: Request) -> Response:
     """Give rows up, for good."""
-    form = await form_of(request)
-    if several := several_meant_by(form):
-        return await _together(request, form, several, DISCARD)
-    app, meant = Service.of(request).app, meant_by(form)
-    name = app.recorded(meant.activation)
-    deed = Discard(app, name, meant.selection, person_of(request, form))
-    deciding = Deciding(f"Discarding {rows(meant.count)}", meant.place)
-    return await carry_out(
-        request, form, deed, deciding, lambda done: f"Discarded: {rows(len(done.rows))}."
-    )
+    return await _decide(request, DISCARD)
 
 
 async def settle(request: Request) -> Response:
@@ -175,13 +159,13 @@ def deciding(request: Request) -> Response:
     return page(request, "deciding.html", found.title, **content)
 
 
-# --- about rows of several activations ------------------------------------------------------------
+# --- about many rows, also of several activations -------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """What is done with the rows of several activations: `ask` about them and `title` hold a place
-    for how many they are, `told` says what came of it."""
+    """What is done with rows. `title` and `ask`, the question about those of several activations,
+    hold a place for how many they are; `told` says what came of it."""
 
     deed: Callable[[App, Meant, Person, Deciding], Deed[Any, Decided]]
     ask: str
@@ -205,6 +189,16 @@ DISCARD = Verb(
     "Discarding {}",
     lambda done: f"Discarded: {rows(len(done.rows))}.",
 )
+
+
+async def _decide(request: Request, verb: Verb) -> Response:
+    form = await form_of(request)
+    if several := several_meant_by(form):
+        return await _together(request, form, several, verb)
+    app, meant = Service.of(request).app, meant_by(form)
+    deciding = Deciding(verb.title.format(rows(meant.count)), meant.place)
+    deed = verb.deed(app, meant, person_of(request, form), deciding)
+    return await carry_out(request, form, deed, deciding, verb.told)
 
 
 async def _together(request: Request, form: Form, several: Sequence[Meant], verb: Verb) -> Response:
@@ -251,7 +245,7 @@ async def undo(request: Request) -> Response:
     deed = Undo(service.app, run_id, person_of(request, form), None, deciding)
     plan = await deed.plan()
     if form.get("confirmed") == "1" and form.get("rows") == str(plan.requests):
-        return await carry_out(request, {**form, "confirmed": "1"}, deed, deciding, _undone)
+        return await carry_out(request, form, deed, deciding, _undone)
     return page(
         request,
         "undo.html",
