@@ -29,6 +29,7 @@ MOST_LISTED = 20_000
 EXAMPLES = 5
 
 d, a, g = deliveries.c, approvals.c, changes.c
+OF_APPROVAL = (approvals, (a.expires_at <= NOW).label("late"))
 TAKING_BACK = ("remove", "replace")
 """What a mirror wants with a row that is at the destination."""
 
@@ -133,12 +134,11 @@ class HeldRuns(Reader):
     def held_run(self, activation: str) -> HeldRun | None:
         """The run of the activation that waits for an approval; None: none does."""
         with transaction(self._engine) as c:
-            home = c.execute(
-                select(watermarks.c.held).where(watermarks.c.activation == activation)
-            ).first()
-            if home is None or not home.held:
+            mine = watermarks.c.activation == activation
+            held = c.execute(select(watermarks.c.held).where(mine)).scalar()
+            if not held:
                 return None
-            figures = Hold.of(home.held)
+            figures = Hold.of(held)
             reason, editor = _reason(c, activation), _editor(c, activation)
         rows, examples = self.held_rows(activation)
         if figures.empty:  # what a model without rows says is recorded once that is believed
@@ -203,9 +203,7 @@ class HeldRuns(Reader):
 
     def approvals(self, activation: str, limit: int = 1) -> list[Approval]:
         """The newest approvals of the activation, newest first."""
-        query = select(approvals, (a.expires_at <= NOW).label("late")).where(
-            a.activation == activation
-        )
+        query = select(*OF_APPROVAL).where(a.activation == activation)
         return [_approval(row) for row in self._all(query.order_by(a.id.desc()).limit(limit))]
 
     def standing_approval(self, activation: str) -> Approval | None:
@@ -274,7 +272,7 @@ class Approvals(Book, HeldRuns):
                     expires_at=None if what.span is None else now + milliseconds(what.span),
                     **used,
                 )
-                .returning(approvals, (a.expires_at <= NOW).label("late"))
+                .returning(*OF_APPROVAL)
             ).one()
             cover(c, name, row.id)
             details = {"approval": row.id, "counts": what.shown.get("counts"), "digest": row.digest}
@@ -386,7 +384,7 @@ def _held(activations: Sequence[str]) -> Select[Any]:
 def _approved(activations: Sequence[str]) -> Select[Any]:
     """The newest approval of each."""
     newest = select(func.max(a.id)).where(a.activation.in_(activations)).group_by(a.activation)
-    return select(approvals, (a.expires_at <= NOW).label("late")).where(a.id.in_(newest))
+    return select(*OF_APPROVAL).where(a.id.in_(newest))
 
 
 def _editor(c: Connection, activation: str) -> str | None:
