@@ -127,10 +127,6 @@ class Held:
 class HeldRuns(Reader):
     """What is held, and who let what go."""
 
-    def _name(self, activation: str) -> str:
-        """The name under which the activation is recorded."""
-        return activation
-
     def held_run(self, activation: str) -> HeldRun | None:
         """The run of the activation that waits for an approval; None: none does."""
         with transaction(self._engine) as c:

@@ -39,10 +39,6 @@ def ended_well(activation: str, *columns: Any) -> Any:
 class Histories(Reader):
     """Answers about earlier runs of an activation; only those count that have ended well."""
 
-    def _name(self, activation: str) -> str:
-        """The name under which the activation is recorded."""
-        return activation
-
     def rows_of_runs(self, activation: str) -> list[tuple[datetime, int]]:
         """When runs began, and how many rows they had to send, those without any left out; the
         newest first."""

@@ -282,9 +282,6 @@ def cover(c: Connection, activation: str, approval: int) -> int:
 class MirroredRows(Reader):
     """What is recorded of a mirror's rows."""
 
-    def _name(self, activation: str) -> str:
-        raise NotImplementedError
-
     def is_restored(self, activation: str) -> bool:
         """Whether the ledger was put back from a backup since the model was last read."""
         suspect = select(watermarks.c.suspect)

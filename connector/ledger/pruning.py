@@ -143,9 +143,6 @@ class OldRows(Reader):
                 return f"process {process.pid} on {process.host}"
         return None
 
-    def _name(self, activation: str) -> str:
-        raise NotImplementedError
-
     def already_pruned(self, activation: str | None = None) -> Gone:
         """What was pruned of `activation`, or of all of them."""
         numbers = select(func.sum(p.rows), func.sum(p.runs), func.max(p.before))

@@ -105,10 +105,6 @@ class Claim:
 class KeptReceipts(Reader):
     """What is asked of receipts, and of the rows that a verification looks at."""
 
-    def _name(self, activation: str) -> str:
-        """The name under which the activation is recorded."""
-        return activation
-
     def receipts(
         self,
         activation: str | None = None,

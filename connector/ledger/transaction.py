@@ -118,6 +118,10 @@ class Reader:
 
     _engine: Engine
 
+    def _name(self, activation: str) -> str:
+        """The name under which the activation is recorded."""
+        return activation
+
     @repeated
     def _all(self, query: Executable) -> Sequence[Any]:
         with reading(self._engine) as c:
