@@ -127,7 +127,7 @@ def run(request: Request) -> Response:
         rests=list(later(document)) if document["run_id"] == newest else [],
         tempo=tempo,
         phases=spans(tempo["phases"], tempo["seconds"]) if tempo else None,
-        charts=list(_charts(document, tempo)) if tempo else [],
+        charts=_charts(document, tempo) if tempo else [],
         left=left,
         story=story(service.app, document, tempo),
         lines=RECENT.of(run_id),
