@@ -54,7 +54,7 @@ from connector.ledger.tables import (
 )
 from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules.definition import Definition, definition_of
-from connector.rules.delivery import State
+from connector.rules.delivery import TO_BE_SENT, State
 from connector.rules.difference import Difference, difference
 from connector.rules.errors import StaleMove
 from connector.rules.interaction import Interaction, Invalid, about_of
@@ -198,7 +198,7 @@ class Replacements(Reader):
 
     def unsent(self, activation: str) -> Iterator[tuple[str, str]]:
         """Row key and payload of each row that is yet to be sent."""
-        states = d.state.in_((State.PENDING, State.WAITING))
+        states = d.state.in_(TO_BE_SENT)
         return self._bodies(
             select(d.id, d.row_key, d.payload).where(d.activation == activation, OPEN, states)
         )

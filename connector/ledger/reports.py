@@ -82,11 +82,10 @@ from connector.ledger.under_way import UnderWay
 from connector.ledger.waking import Sleepers
 from connector.rules.contacts import AMBIGUOUS
 from connector.rules.deed import Document
-from connector.rules.delivery import MAY_BE_THERE, QUARANTINE, State
+from connector.rules.delivery import MAY_BE_THERE, QUARANTINE, TO_BE_SENT, State
 from connector.rules.errors import Problem
 from connector.rules.place import Place
 
-SENDABLE = (State.PENDING, State.WAITING)
 d = deliveries.c
 
 
@@ -299,7 +298,7 @@ class Reports(
             "since": instant(row.changed_at),
             **document(row, "due_at", "waiting_since"),
             "suspect": bool(row.suspect),
-            "held": self.held(activation) if row.state in SENDABLE or change else None,
+            "held": self.held(activation) if row.state in TO_BE_SENT or change else None,
             "change": change,
             "attempts": tries,
             "decisions": [each for each in decided if not by_run(each)],

@@ -22,7 +22,7 @@ from connector.project.lenient import grammar_of
 from connector.project.settings import Settings, written_in
 from connector.rules.activation import Activation
 from connector.rules.deed import Document
-from connector.rules.delivery import State
+from connector.rules.delivery import TO_BE_SENT
 from connector.rules.errors import ConfigurationError, ConnectorError
 from connector.rules.interaction import Interaction
 from connector.rules.schema import InteractionSchema
@@ -32,7 +32,6 @@ from connector.sync.preflight import preflight, refuse_misfits
 from connector.sync.preview import Forecast
 from connector.sync.versions import Difference, EarlierRows, Example, compare
 
-UNSENT = (State.PENDING, State.WAITING)
 NOW = "(now)"
 """Stands for the time at which a row is staged."""
 NOT_LOOKED = "no row was looked at: --offline"
@@ -253,7 +252,7 @@ def _count_left(app: App, changed: Changed) -> None:
     with app.reports() as reports:
         counts = reports.counts(changed.name)
     changed.recorded = {state: number for state, number in counts.items() if number}
-    if waiting := sum(counts[state] for state in UNSENT):
+    if waiting := sum(counts[state] for state in TO_BE_SENT):
         changed.notes.append(f"rows that wait and would not be sent any more: {waiting:,}")
 
 

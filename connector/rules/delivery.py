@@ -91,6 +91,9 @@ TRANSITIONS: dict[tuple[State, State], str] = {
 MAY_BE_THERE = (S.SENDING, S.IN_DOUBT, S.SUBMITTED)
 """States of rows that may be stored at the destination, and may not."""
 
+TO_BE_SENT = (S.PENDING, S.WAITING)
+"""States of rows that a run sends, as soon as it can."""
+
 FIRST_STATES = (S.PENDING, S.INVALID, S.DISCARDED)
 """The states in which a row can be recorded."""
 

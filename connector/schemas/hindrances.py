@@ -6,13 +6,12 @@ import orjson
 
 from connector.ledger.replacing import Lack, Replacement, Replacements, Standing
 from connector.rules.activation import Activation
-from connector.rules.delivery import State
+from connector.rules.delivery import MAY_BE_THERE
 from connector.rules.errors import ConfigurationError
 from connector.rules.schema import InteractionSchema
 from connector.sync.preflight import refuse_misfits
 
 MOST_REASONS = 10
-UNKNOWN = (State.IN_DOUBT, State.SENDING, State.SUBMITTED)
 
 
 def refuse_unsettled(standings: Mapping[str, Standing], configured: Collection[str]) -> None:
@@ -20,7 +19,7 @@ def refuse_unsettled(standings: Mapping[str, Standing], configured: Collection[s
     these activations send to."""
     problems = []
     for name, standing in standings.items():
-        doubts = sum(standing.counts.get(s, 0) for s in UNKNOWN)
+        doubts = sum(standing.counts.get(s, 0) for s in MAY_BE_THERE)
         if name not in configured and standing.counts:
             problems.append(
                 f'"{name}" has sent to this schema and is no longer configured, so its rows could'

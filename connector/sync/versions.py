@@ -14,7 +14,7 @@ from connector.ledger.records import Known
 from connector.ledger.reports import Reports
 from connector.rules.activation import Activation
 from connector.rules.deed import Document
-from connector.rules.delivery import CORRECTABLE, State
+from connector.rules.delivery import CORRECTABLE, TO_BE_SENT, State
 from connector.rules.interaction import Interaction, Invalid
 from connector.rules.mapping import key_text
 from connector.sync.reading import Plan, Source, plan
@@ -24,7 +24,7 @@ from connector.warehouse.spelling import spelling_of
 NOT_SENT = 0
 """Stands for the content of a row that cannot be sent."""
 CHANGED, NEW, GONE = "changed", "newly eligible", "no longer eligible"
-NEVER_SENT = (State.PENDING, State.WAITING, State.DISCARDED, *CORRECTABLE)
+NEVER_SENT = (*TO_BE_SENT, State.DISCARDED, *CORRECTABLE)
 """The states of rows of which nothing can be at the destination."""
 
 
@@ -252,7 +252,7 @@ def _goes(content: Interaction | Invalid, known: Known | None, reading: Plan) ->
     """Whether a run that met the row would send it, or does so already."""
     if reading.history or isinstance(content, Invalid):
         return False
-    if known is None or known.state in (State.PENDING, State.WAITING):
+    if known is None or known.state in TO_BE_SENT:
         return True
     return known.state in CORRECTABLE and differs(content, known)
 
