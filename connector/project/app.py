@@ -178,7 +178,7 @@ class App(Reporting):
         nothing any more that may be repeated once somebody has asked to stop."""
         settings = self.settings.project.destinations[destination]
         pacer = self.paces.of(settings, lambda: self.ledger_url)
-        client = Kinds()[settings.type].make(settings, Wiring(pacer, self.settings.base))
+        client = self.kind(destination).make(settings, Wiring(pacer, self.settings.base))
         client.observe = partial(self._observe, destination)
         return client.heeding(lambda: self.interruption.asked) if heeding else client
 
@@ -188,8 +188,8 @@ class App(Reporting):
             self.observer(destination, method, answer, seconds)
 
     def can(self, destination: str) -> Capabilities:
-        settings = self.settings.project.destinations[destination]
-        return Kinds()[settings.type].can(settings)
+        """What `destination` can do."""
+        return self.kind(destination).can(self.settings.project.destinations[destination])
 
     def refuse_without(self, able: bool, destination: str, what: str) -> None:
         """Raises ConfigurationError where `destination` is not `able` to do what was asked for."""
@@ -212,7 +212,7 @@ class App(Reporting):
         """Where recorded rows went. Raises ConfigurationError when it is configured no more."""
         name = self.settings.destination_at(activation, identity.destination, identity.place)
         settings = self.settings.project.destinations[name]
-        rate, stays = settings.requests_per_second, Kinds()[settings.type].stays
+        rate, stays = settings.requests_per_second, self.kind(name).stays
         return Home(name, identity.schema_id, settings.url, self.called(name), rate, stays)
 
     def called(self, destination: str) -> str:
