@@ -393,8 +393,7 @@ def _dangling(project: Project) -> list[Problem]:
         if there and there.type != ANY_KIND:
             found = there.problems_with(activation)
             problems += [Problem(("activations", name, *p.path), p.message) for p in found]
-            problems += _unverifiable(name, activation, there)
-            problems += _of_mode(name, activation, there)
+            problems += _of_kind(name, activation, there)
         try:
             window_of(activation, project.warehouse.timezone)
         except ValueError as error:
@@ -478,22 +477,14 @@ def _not_cron(where: KeyPath, cron: str) -> list[Problem]:
     return []
 
 
-def _of_mode(
+def _of_kind(
     name: str, activation: Activation, destination: DestinationSettings
 ) -> Iterator[Problem]:
-    """What does not go with the mode of an activation."""
-    kind = Kinds()[destination.type]
-    found = activation.problems_of_mode(kind.can(destination).takes_back, kind.called or kind.title)
-    return (Problem(("activations", name, *p.path), p.message) for p in found)
-
-
-def _unverifiable(
-    name: str, activation: Activation, destination: DestinationSettings
-) -> list[Problem]:
-    """Why what is delivered there cannot be verified, where that is asked for."""
-    kind = Kinds()[destination.type]
-    if activation.verify is None or kind.can(destination).shows:
-        return []
-    called = kind.called or kind.title
-    text = f"verify: {called} cannot be asked what it has of a row; take the key out"
-    return [Problem(("activations", name, "verify"), text)]
+    """What does not go with the kind of a destination: that it is verified, or a mode."""
+    kind, path = Kinds()[destination.type], ("activations", name)
+    can, called = kind.can(destination), kind.called or kind.title
+    if activation.verify is not None and not can.shows:
+        text = f"verify: {called} cannot be asked what it has of a row; take the key out"
+        yield Problem((*path, "verify"), text)
+    for p in activation.problems_of_mode(can.takes_back, called):
+        yield Problem((*path, *p.path), p.message)
