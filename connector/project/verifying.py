@@ -7,11 +7,11 @@ once more, and nothing is kept while somebody takes back rows by hand.
 
 import asyncio
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import field
 from datetime import datetime, timedelta
 from secrets import SystemRandom
+from typing import Any
 
 from connector.basis import dataclass
 from connector.destinations.pacing import Pacer
@@ -306,7 +306,8 @@ class _One:
     def _confirm(self, found: Verification) -> list[Deviation]:
         """What deviates, without the rows that were taken back meanwhile; and rows that deviated
         before, and could not be looked at."""
-        every: list[Finding] = [*found.missing, *found.doubled, *found.changed]
+        kinds: tuple[list[Any], ...] = (found.missing, found.doubled, found.changed)
+        every: list[Finding] = [each for lines in kinds for each in lines]
         owners = self.reports.owners(self.activation.name, [each.interaction_id for each in every])
         rows = {o.row_key: o for o in owners.values() if o.activation == self.activation.name}
         still = self.reports.still_delivered({*self.left, *(row.id for row in rows.values())})
@@ -315,12 +316,9 @@ class _One:
         for key in gone:
             self.keys.pop(key, None)
         found.checked -= len(gone)
-        found.missing[:] = [each for each in found.missing if each.row_key in there]
-        found.doubled[:] = [each for each in found.doubled if each.row_key in there]
-        found.changed[:] = [each for each in found.changed if each.row_key in there]
         how: dict[str, list[str]] = {}
-        kinds: Sequence[Sequence[Finding]] = (found.missing, found.doubled, found.changed)
         for kind, lines in zip(FOUND, kinds, strict=True):
+            lines[:] = [each for each in lines if each.row_key in there]
             for key in {line.row_key for line in lines}:
                 how.setdefault(key, []).append(kind)
         now = [Deviation(rows[k].id, k, rows[k].run_id, tuple(ways)) for k, ways in how.items()]
