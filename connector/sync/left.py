@@ -42,10 +42,8 @@ async def count_what_is_left(running: Running, counts: Mapping[State, int]) -> L
     tally.pending = counts.get(State.PENDING, 0)
     tally.waiting = counts.get(State.WAITING, 0)
     tally.submitted = counts.get(State.SUBMITTED, 0)
-    line, closed, replaced = Waiting(0, None), 0, 0
-    if cap := cap_of(flow.activation):
-        line = await flow.call(flow.ledger.waiting_for_turn, flow.name, cap)
-        tally.for_turn, tally.next_turn = line.number, instant(line.next_at)
+    line, closed, replaced = await in_line(flow), 0, 0
+    tally.for_turn, tally.next_turn = line.number, instant(line.next_at)
     if flow.window and (opens := flow.window.opens_at(clocks.wall())):
         tally.next_window = instant_text(opens)
         closed = max(0, await flow.call(flow.ledger.for_window, flow.name) - line.pending)
