@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib import import_module
 from typing import Any, cast
-from urllib.parse import quote
 
 from connector.destinations.answers import Response
 from connector.destinations.api import Api
@@ -41,6 +40,7 @@ from connector.destinations.survey_dynamix.shown import (
     is_surely_of,
     moment_of,
     page_of,
+    path_of,
     said_of,
     time_text,
 )
@@ -377,7 +377,7 @@ class SurveyDynamix(Api):
 
     async def _shown_by_id(self, interaction_id: str) -> Resource | Absent | Unread:
         wanted = {"_include_data": "true"}
-        response = await self.get(f"/interactions/{quote(interaction_id, safe='')}", wanted)
+        response = await self.get(path_of(interaction_id), wanted)
         if isinstance(response, str):
             return Unread(f"reading back failed: {response}", answered=False)
         if await self._is_gone(response):
@@ -392,12 +392,12 @@ class SurveyDynamix(Api):
 
     def deletion(self, interaction_id: str) -> Look:
         """The request that takes one away."""
-        return Look("DELETE", f"{self.base}/interactions/{quote(interaction_id, safe='')}", b"")
+        return Look("DELETE", self.base + path_of(interaction_id), b"")
 
     async def delete(self, interaction_id: str) -> Removal:
         """Take one away, which is possible until it starts; safe to repeat. Raises
         DestinationUnusable when none could be deleted."""
-        response = await self.remove(f"/interactions/{quote(interaction_id, safe='')}")
+        response = await self.remove(path_of(interaction_id))
         if isinstance(response, str):
             return unanswered(response)
         if await self._is_gone(response):

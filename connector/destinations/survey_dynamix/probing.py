@@ -13,7 +13,12 @@ from connector.destinations.bodies import form
 from connector.destinations.credentials import basic
 from connector.destinations.port import References
 from connector.destinations.probing import Asker, Exchange, lasted, pause_after
-from connector.destinations.survey_dynamix.shown import answered, page_of_content, time_text
+from connector.destinations.survey_dynamix.shown import (
+    answered,
+    page_of_content,
+    path_of,
+    time_text,
+)
 from connector.destinations.trials import Trials
 from connector.rules.delivery import Accepted, NotApplied, Outcome, Refused, Unknown
 from connector.rules.errors import ConfigurationError, DestinationUnusable, Interrupted
@@ -168,7 +173,7 @@ class SurveyProbe:
         if found is None or not mine:
             return
         tell("measuring", 1, 1)
-        path, first = f"/interactions/{quote(found.id, safe='')}", True
+        path, first = path_of(found.id), True
         while True:
             shown = await self._asker.ask("GET", path)
             seen = answered(shown.content) if shown.status == 200 else None
@@ -220,7 +225,7 @@ class SurveyProbe:
         return await self._asker.once("POST", "/interactions", body, look, came_near=True), number
 
     async def _delete(self, trials: Trials, number: int, name: str, reference: str) -> None:
-        path = f"/interactions/{quote(name, safe='')}"
+        path = path_of(name)
         first = await self._asker.ask("DELETE", path)
         self._said["delete_status"] = first.status, [first.shown()]
         if not first.succeeded:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 
@@ -25,6 +26,11 @@ WHOLE = re.compile(r"c[a-z2-7]{26}")
 
 KEYS, VALUES = ("custom_key", "key", "name"), ("custom_value", "value")
 """What a pair of metadata may call its two halves."""
+
+
+def path_of(interaction_id: str) -> str:
+    """Where an interaction is asked for."""
+    return f"/interactions/{quote(interaction_id, safe='')}"
 
 
 @dataclass(frozen=True, slots=True)
