@@ -32,6 +32,7 @@ from connector.ledger.digests import halves_of
 from connector.ledger.json_rows import in_one, json_rows
 from connector.ledger.moving import (
     LATE,
+    OPENED,
     REJECTED,
     WAITING,
     Move,
@@ -96,7 +97,6 @@ def _taken(entry: Any) -> ColumnElement[bool]:
     return owned | former | exists().where(trials.c.digest == entry.digest_of_id) | of_pruned
 
 
-OPENED = Move(State.SENDING, ("contact_id",), attempt=1, by_run=True)
 PRESUMING = Move(State.IN_DOUBT, ("contact_id", "reason"), attempt=1, by_run=True)
 ASIDE = {
     state: Move(state, ("reason", "due_at"), by_run=True)

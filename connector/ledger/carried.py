@@ -2,16 +2,16 @@
 
 from datetime import timedelta
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import or_, select
 
 from connector.basis import dataclass
+from connector.ledger.moving import LAST
 from connector.ledger.paging import rows_of_run
 from connector.ledger.tables import ASKABLE, NOW, attempts, chunks, deliveries, requests
 from connector.ledger.transaction import Reader
 from connector.rules.delivery import State
 
 a, d, r = attempts.c, deliveries.c, requests.c
-LAST = and_(a.delivery_id == d.id, a.number == d.attempt)
 
 
 @dataclass(frozen=True, slots=True)

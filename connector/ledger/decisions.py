@@ -16,7 +16,7 @@ from connector.ledger.deeds import DEED, SETTLED, Entry, note
 from connector.ledger.deeds import DISCARDED as GIVEN_UP
 from connector.ledger.deeds import RETRIED as TRIED_AGAIN
 from connector.ledger.leases import Book
-from connector.ledger.moving import BODY, Move, Row, Told, body, move, remember_beginnings
+from connector.ledger.moving import BODY, LAST, Move, Row, Told, body, move, remember_beginnings
 from connector.ledger.ownership import alone, owned
 from connector.ledger.paging import holding, open_rows
 from connector.ledger.records import Run, instant, moment
@@ -28,7 +28,7 @@ from connector.rules.interaction import Interaction, Invalid
 
 d, a = deliveries.c, attempts.c
 CASES = select(d.id, d.row_key, d.state, d.attempt, d.reason, a.opened_at).select_from(
-    deliveries.outerjoin(attempts, and_(a.delivery_id == d.id, a.number == d.attempt))
+    deliveries.outerjoin(attempts, LAST)
 )
 
 

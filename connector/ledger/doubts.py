@@ -7,7 +7,6 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    and_,
     bindparam,
     case,
     exists,
@@ -21,7 +20,7 @@ from connector.ledger.ahead import is_ahead
 from connector.ledger.counts import count_in_run
 from connector.ledger.leases import Book
 from connector.ledger.mirrored import Marked
-from connector.ledger.moving import Move, Row, Told, move
+from connector.ledger.moving import LAST, Move, Row, Told, move
 from connector.ledger.ownership import alone, owned
 from connector.ledger.parcels import ABSENT, Asked, Request, Witness
 from connector.ledger.records import Doubt, Run, Settlement, milliseconds
@@ -59,7 +58,7 @@ OF_DOUBTS = (
         *(a.opened_at <= RESTORED_AT, a.http_status, a.reason),
     )
     .select_from(deliveries)
-    .join(attempts, and_(a.delivery_id == d.id, a.number == d.attempt))
+    .join(attempts, LAST)
 )
 
 

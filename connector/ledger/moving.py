@@ -70,6 +70,8 @@ OF_EACH_MOVE = frozenset({"reason", "due_at"})
 NOT_STORED = (State.PENDING, State.REJECTED)
 TAKEN = (Accepted, Submitted)
 WAITS_NO_MORE = (State.WAITING, State.REJECTED, State.DISCARDED, State.REMOVED, State.INVALID)
+LAST = and_(attempts.c.delivery_id == d.id, attempts.c.number == d.attempt)
+"""The last attempt of a row."""
 MOVE_UP = 16
 """Rows that are looked at anew where one before them is gone; the others come up by and by."""
 
@@ -149,6 +151,10 @@ class Move:
         if self.by_run:
             values["run_id"] = bindparam("run", type_=String)
         return {**values, **(self.but(entry) if self.but else {})}
+
+
+OPENED = Move(State.SENDING, ("contact_id",), attempt=1, by_run=True)
+"""An attempt is opened."""
 
 
 @dataclass(frozen=True, slots=True)

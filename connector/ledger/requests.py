@@ -12,7 +12,6 @@ from sqlalchemy import (
     Insert,
     Integer,
     String,
-    and_,
     bindparam,
     func,
     insert,
@@ -24,7 +23,7 @@ from sqlalchemy import (
 
 from connector.ledger.json_rows import in_one, json_rows
 from connector.ledger.leases import Book
-from connector.ledger.moving import FROM_AHEAD, IN_VAIN, Move, Row, move, reason_of
+from connector.ledger.moving import FROM_AHEAD, IN_VAIN, LAST, OPENED, Row, move, reason_of
 from connector.ledger.parcels import ABSENT, SPLIT, Again, ClosingAll, Half, Opened, OpeningAll
 from connector.ledger.records import Delivery, Run
 from connector.ledger.tables import NOW, OPEN, attempts, deliveries, requests
@@ -33,8 +32,6 @@ from connector.ledger.turns import take_turns
 from connector.rules.delivery import Accepted, State, Submitted, Unknown
 
 a, d, r = attempts.c, deliveries.c, requests.c
-OPENED = Move(State.SENDING, ("contact_id",), attempt=1, by_run=True)
-LAST = and_(a.delivery_id == d.id, a.number == d.attempt)
 
 
 def open_request(c: Connection, run: Run, entry: OpeningAll, now: int) -> Opened | bool:

@@ -17,7 +17,7 @@ from connector.basis import dataclass
 from connector.ledger.deeds import DEED, UNDONE, Entry, note
 from connector.ledger.deeds import RELEASED as LET_GO
 from connector.ledger.leases import Book, lock
-from connector.ledger.moving import BODY, FORGOTTEN, WAS, Move, Row, Told, body, move
+from connector.ledger.moving import BODY, FORGOTTEN, LAST, WAS, Move, Row, Told, body, move
 from connector.ledger.ownership import remember_removed
 from connector.ledger.paging import rows_of_run, span_of, windows
 from connector.ledger.records import Run
@@ -221,8 +221,7 @@ def _name(state: State, has_id: bool, reason: str | None) -> str | None:
 
 def _of(run_id: str) -> Any:
     """The rows whose last attempt is the run's, with that attempt."""
-    last = and_(a.delivery_id == d.id, a.number == d.attempt, a.run_id == run_id)
-    return deliveries.join(attempts, last)
+    return deliveries.join(attempts, and_(LAST, a.run_id == run_id))
 
 
 TAKEN_BACK = Move(

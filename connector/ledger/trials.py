@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, case, func, inse
 
 from connector.basis import dataclass
 from connector.ledger.deeds import PROBED, TESTED, Entry, note
+from connector.ledger.moving import LAST
 from connector.ledger.ownership import OF_TRIAL, alone_at, digest_of, owners_at, sends_to, trial_of
 from connector.ledger.processes import process_of, this_process
 from connector.ledger.tables import (
@@ -193,7 +194,7 @@ class Trials(Reader):
             )
             .select_from(deliveries)
             .join(watermarks, w.activation == d.activation)
-            .join(attempts, and_(a.delivery_id == d.id, a.number == d.attempt))
+            .join(attempts, LAST)
             .where(d.activation.in_(here), d.state.in_(MAY_BE_THERE), OPEN)
             .order_by(d.id)
         )

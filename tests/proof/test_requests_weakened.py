@@ -18,10 +18,10 @@ from connector.destinations.port import Parcel
 from connector.ledger import beating, leases, store
 from connector.ledger import requests as ledger_requests
 from connector.ledger.doubts import Doubts
-from connector.ledger.moving import Row, move
+from connector.ledger.moving import OPENED, Row, move
 from connector.ledger.parcels import Opened, OpeningAll, Request
 from connector.ledger.questions import Questions
-from connector.ledger.requests import OPENED, _begun
+from connector.ledger.requests import _begun
 from connector.ledger.store import Ledger
 from connector.ledger.tables import database_time
 from connector.rules import clocks
