@@ -118,7 +118,7 @@ class Doubts(Book):
         still = (r.activation == activation, r.ended_at.is_(None), r.closed_at.is_not(None))
         next_at = case((ASKED_AHEAD, NOW), else_=r.next_at)
         (wait,) = self._first(select(func.min(next_at) - NOW).where(*still))
-        return None if wait is None else timedelta(milliseconds=max(0, wait))
+        return None if wait is None else _span(max(0, wait))
 
     def witness(self, request: Request) -> Witness:
         """The request that can say whether the destination would still know another one that it has
@@ -212,12 +212,10 @@ class Doubts(Book):
             return [False] * len(done)
 
 
-def _doubt(row: Any) -> Doubt:
-    r = row
-    age = timedelta(milliseconds=r[6])
+def _doubt(r: Any) -> Doubt:
     more = {"submitted": bool(r[13]), "place": r[14], "before_restore": bool(r[15])}
     more |= {"http_status": r[16], "answered": r[17]}
-    return Doubt(r[0], r[1], r[2], r[3], r[4], r[5], age, *r[7:13], **more)
+    return Doubt(r[0], r[1], r[2], r[3], r[4], r[5], _span(r[6]), *r[7:13], **more)
 
 
 def _count(c: Connection, run: Run, settlements: Sequence[Settlement]) -> None:
