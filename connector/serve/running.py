@@ -109,8 +109,10 @@ class Live:
 
     def goes_on_after(self, ended: Result) -> bool:
         """Whether it gave its place to others and has something left; then it waits again."""
-        rest = rest_of(ended, self.orders) if self.gave_way else None
-        if ended.run is None or (rest is None and self.wanted is None) or not self.gave_way:
+        if ended.run is None or not self.gave_way:
+            return False
+        rest = rest_of(ended, self.orders)
+        if rest is None and self.wanted is None:
             return False
         log.info("serve.gave_way", activation=self.activation, left=ended.tally.pending)
         self.orders, self.waits, self.run_id = rest or self.orders, True, None
