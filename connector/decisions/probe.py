@@ -1,11 +1,11 @@
 """A deed: measure how a destination behaves, by interactions about one contact that are all taken
 back. A killed one is cleaned up after by the next."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import field
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from connector.basis import dataclass
 from connector.project.app import App
@@ -151,7 +151,8 @@ class Probe:
             thread = stack.enter_context(LedgerThread())
             stop = stack.enter_context(self.app.interruption.stop())
             client = await stack.enter_async_context(self.app.destination(name))
-            cleaner = await stack.enter_async_context(self._unheeding(name))
+            unheeding = aclosing(self.app.client(name, heeding=False))
+            cleaner = await stack.enter_async_context(unheeding)
             trials = ledger.trials(settings.place, name)
             book = TrialBook(trials, thread, client, self.app.settle_after(name))
             probe = client.heeding(lambda: stop.asked).probe(self._subject(name))
@@ -172,14 +173,6 @@ class Probe:
         if measured.error is None:
             self.written(told)
         return Done(plan, told, questions, measured.error)
-
-    @asynccontextmanager
-    async def _unheeding(self, name: str) -> AsyncIterator[Any]:
-        client = self.app.client(name, heeding=False)
-        try:
-            yield client
-        finally:
-            await client.aclose()
 
     def _subject(self, name: str, own: frozenset[str] = frozenset()) -> Subject:
         settings = self.app.settings.project.destinations[name]
