@@ -275,13 +275,13 @@ class _Reading:
             elif key in MERGED and isinstance(own, dict) and isinstance(default, dict):
                 activation[key] = own | {k: v for k, v in default.items() if k not in own}
                 filled = [(key, inner) for inner in default.keys() - own.keys()]
-            for part in filled:  # what was filled in stands where the default does
-                for at in marks:
-                    if at[1 : 1 + len(part)] == part:
-                        self.filled.add((*path, *at[1:]))
-                        self.marks[(*path, *at[1:])] = self.marks[at]
-                        if at in self.unset:
-                            self.unset[(*path, *at[1:])] = self.unset[at]
+            # what was filled in stands where the default does
+            for at in (at for part in filled for at in marks if at[1 : 1 + len(part)] == part):
+                here = (*path, *at[1:])
+                self.filled.add(here)
+                self.marks[here] = self.marks[at]
+                if at in self.unset:
+                    self.unset[here] = self.unset[at]
 
     def _wrong(self, problem: Problem) -> None:
         mark = self.marks.get(problem.path, Mark(self.main, 1, 1))
