@@ -94,7 +94,7 @@ class TakingTurns:
             by_contact[digest_of(self._key, row[1].contact_id)].append(row)
         wanted = {who: (mine[0][0].id, mine[-1][0].id) for who, mine in by_contact.items()}
         self.is_over(*(row[0] for row in rows))
-        admitted, late = list[Delivery](), list[tuple[Ready, Turn]]()
+        admitted, late = list[Delivery](), list[tuple[Delivery, Found, Turn]]()
         async with self._one_by_one:
             # what goes on record while the ledger is asked is counted here, and not there
             let_go = dict(self._let_go)
@@ -106,13 +106,13 @@ class TakingTurns:
                 line = lines.get(who) or Line()
                 line.taken += [now] * under_way[who]
                 times = line.turns(self.cap, [row[0].id for row in mine], now)
-                for row, (_, at) in zip(mine, times, strict=True):
-                    if at <= now and row[0].state is State.PENDING:
-                        self._let_go[row[0].id] = (who, row[0].attempt + 1)
-                        admitted.append(row[0])
+                for (delivery, found), (_, at) in zip(mine, times, strict=True):
+                    if at <= now and delivery.state is State.PENDING:
+                        self._let_go[delivery.id] = (who, delivery.attempt + 1)
+                        admitted.append(delivery)
                     else:
-                        late.append((row, Turn(who, at, self.cap.word)))
-        await asyncio.gather(*(self._waits(*row, turn) for row, turn in late))
+                        late.append((delivery, found, Turn(who, at, self.cap.word)))
+        await asyncio.gather(*(self._waits(*each) for each in late))
         return sorted(admitted, key=lambda delivery: delivery.id)
 
     async def _lines(
