@@ -65,8 +65,8 @@ RENAMED = (
 NOT_A_FILE = re.compile(r":memory:|[A-Za-z_]{2,}:")
 """What DuckDB and SQLite open that is no path: md:shop, ducklake:…, file:…"""
 ANOTHER_LEDGER = (
-    "names another ledger, which does not know what was sent, nor the runs that go on; this process"
-    " keeps its own until it is started anew"
+    "ledger: it is another one by now, which does not know what was sent, nor the runs that go on;"
+    " this process keeps its own until it is started anew"
 )
 
 

@@ -191,7 +191,7 @@ def test_another_ledger_is_not_taken_over_while_it_serves(shop: Shop, served: Se
     same, ledger = shop.config.read_text(), shop.ledger_file.name
 
     shop.config.write_text(same.replace(ledger, "another.db"))
-    until(lambda: "names another ledger" in served.get("/readyz").text)
+    until(lambda: "ledger: it is another one" in served.get("/readyz").text)
     assert served.post("/api/sync/visits").status_code == 202  # in the one that knows the rows
     shop.config.write_text(same.replace(ledger, f"./{ledger}"))  # the same, written otherwise
     until(lambda: served.get("/readyz").status_code == 200)
