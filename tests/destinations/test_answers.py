@@ -217,23 +217,3 @@ def test_what_cannot_be_unpacked_is_no_answer(how: str) -> None:
         unpacked(b"{}", [how])
 
     assert not isinstance(raised.value, AnswerTooLarge)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        '{"id": ["i1"]}',
-        '{"id": {"id": "i1"}}',
-        '{"id": true}',
-        '{"id": 1.5}',
-        '{"id": "a\\u0000b"}',
-        '{"id": "\\u001b[2J"}',
-        '{"id": "' + "x" * 201 + '"}',
-        '{"id": "\\ud800"}',
-        "[" * 3000 + "]" * 3000,
-        '[{"id": "i1"}]',
-    ],
-)
-def test_an_id_that_is_none_is_not_believed(body: str) -> None:
-    with scripted(200, body) as server:
-        assert isinstance(send(server.url), Unknown)

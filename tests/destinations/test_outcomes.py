@@ -125,9 +125,22 @@ def test_a_2xx_with_an_id_is_accepted(status: int, body: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", ["", "{}", '{"id": ""}', '{"id": null}', "null", "[]", "<html>", "{"]
+    "body",
+    [
+        *("", "{}", '{"id": ""}', '{"id": null}', "null", "[]", "<html>", "{"),
+        '{"id": ["i1"]}',
+        '{"id": {"id": "i1"}}',
+        '{"id": true}',
+        '{"id": 1.5}',
+        '{"id": "a\\u0000b"}',
+        '{"id": "\\u001b[2J"}',
+        '{"id": "' + "x" * 201 + '"}',
+        '{"id": "\\ud800"}',
+        "[" * 3000 + "]" * 3000,
+        '[{"id": "i1"}]',
+    ],
 )
-def test_a_2xx_without_an_id_is_unknown(body: str) -> None:
+def test_a_2xx_without_an_id_that_is_one_is_unknown(body: str) -> None:
     with scripted(200, body) as server:
         assert isinstance(send(server.url), Unknown)
 
