@@ -140,6 +140,11 @@ class Done:
     err: str
 
     @property
+    def said(self) -> str:
+        """All that was printed, in one line."""
+        return " ".join((self.out + self.err).split())
+
+    @property
     def json(self) -> Any:
         """The one JSON document on standard output."""
         return json.loads(self.out)

@@ -26,10 +26,6 @@ def project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Proj
         project.close()
 
 
-def told(done: Any) -> str:
-    return " ".join((done.out + done.err).split())
-
-
 # --- before anything is sent ----------------------------------------------------------------------
 
 
@@ -39,9 +35,9 @@ def test_a_check_says_what_is_promised_and_sends_nothing(project: Project) -> No
 
     done = project.connector("check")
 
-    assert done.code == 0, told(done)
-    assert "each row counts at least once, and some may count twice" in told(done)
-    assert "drops in silence a property" in told(done)
+    assert done.code == 0, done.said
+    assert "each row counts at least once, and some may count twice" in done.said
+    assert "drops in silence a property" in done.said
     assert project.effects == {}
 
 
@@ -52,8 +48,8 @@ def test_a_wrong_secret_is_found_by_a_check(project: Project) -> None:
     done = project.connector("check")
 
     assert done.code == 3
-    assert "another-secret" not in told(done)
-    assert "client id and secret" in told(done)
+    assert "another-secret" not in done.said
+    assert "client id and secret" in done.said
 
 
 @pytest.mark.parametrize(
@@ -91,7 +87,7 @@ def test_its_keys_are_a_closed_grammar(
     done = project.connector("status")
 
     assert done.code == 2
-    assert expected in told(done)
+    assert expected in done.said
 
 
 @pytest.mark.parametrize("command", [["check"], ["check", "--offline"], ["sync"], ["status"]])
@@ -103,9 +99,9 @@ def test_it_cannot_be_a_mirror_and_says_why(project: Project, command: list[str]
     done = project.connector(*command)
 
     assert done.code == 2
-    assert "mode: mirror takes interactions back by their ids" in told(done)
-    assert "those in MXO cannot be; take the key out" in told(done)
-    assert "cursor: a mirror" not in told(done)
+    assert "mode: mirror takes interactions back by their ids" in done.said
+    assert "those in MXO cannot be; take the key out" in done.said
+    assert "cursor: a mirror" not in done.said
     assert not project.sandbox.requests.count()
 
 
@@ -117,7 +113,7 @@ def test_a_batch_needs_a_workspace(project: Project) -> None:
     done = project.connector("status")
 
     assert done.code == 2
-    assert "mode: batch needs a workspace_id" in told(done)
+    assert "mode: batch needs a workspace_id" in done.said
 
 
 def test_a_schema_file_finds_names_that_mxo_would_drop(project: Project) -> None:
@@ -129,7 +125,7 @@ def test_a_schema_file_finds_names_that_mxo_would_drop(project: Project) -> None
     done = project.connector("check")
 
     assert done.code == 2
-    assert 'has no property "amount", so MXO would drop it in silence' in told(done)
+    assert 'has no property "amount", so MXO would drop it in silence' in done.said
 
 
 def test_a_preview_shows_the_very_request(project: Project) -> None:
@@ -208,7 +204,7 @@ def test_a_list_of_past_ones_is_sent_once_with_all_of_its_rows(
     project.configure(mode="offline", more=more, time=time, on_unknown=on_unknown)
     project.add(10)
     first = project.sync()
-    assert (first.code, first.run["delivered"]) == (0, 10), told(first)
+    assert (first.code, first.run["delivered"]) == (0, 10), first.said
     assert project.sandbox.requests.count("PUT /interactions/offline") == 3
     project.add(4, first=10)
     project.behave(faults={"reset_after": 1})
@@ -230,7 +226,7 @@ def test_a_list_that_was_lost_is_sent_again_where_that_is_wanted(project: Projec
 
     done = project.sync("--wait")
 
-    assert (done.code, done.run["delivered"]) == (0, 4), told(done)
+    assert (done.code, done.run["delivered"]) == (0, 4), done.said
     assert list(project.effects.values()) == [1] * 4
 
 
@@ -246,7 +242,7 @@ def test_a_list_that_was_refused_waits_for_a_person_in_mxos_words(
     done = project.sync("--wait")
     again = project.sync("--wait")
 
-    assert (done.code, again.code, project.counts) == (1, 1, {"in_doubt": 4}), told(done)
+    assert (done.code, again.code, project.counts) == (1, 1, {"in_doubt": 4}), done.said
     (row, *_) = project.connector("quarantine", "list", "--json").json["rows"]
     assert "HTTP 400" in row["reason"]
     assert "{rows: 1}" in row["reason"]
@@ -274,7 +270,7 @@ def test_resend_sends_again_what_got_no_answer(project: Project) -> None:
 
     done = project.sync("--wait")
 
-    assert (done.code, done.run["delivered"], done.run["resent"]) == (0, 2, 2), told(done)
+    assert (done.code, done.run["delivered"], done.run["resent"]) == (0, 2, 2), done.said
     assert list(project.effects.values()) == [1, 1]
     last, first = project.connector("runs", "visits", "--json").json["runs"]
     assert (last["resent"], last["assumed"], first["resent"]) == (2, 0, 0)
@@ -287,7 +283,7 @@ def test_assume_delivered_takes_what_got_no_answer_for_delivered(project: Projec
 
     done = project.sync("--wait")
 
-    assert project.counts == {"delivered": 2}, told(done)
+    assert project.counts == {"delivered": 2}, done.said
     assert list(project.effects.values()) == [1, 1]
     assert project.connector("explain", "visits", "v0", "--json").json["state"] == "delivered"
     assert (done.run["assumed"], done.run["resent"]) == (2, 0)
@@ -302,7 +298,7 @@ def test_tokens_that_die_at_any_time_cost_no_row(project: Project) -> None:
 
     done = project.sync()
 
-    assert (done.code, done.run["delivered"]) == (0, 30), told(done)
+    assert (done.code, done.run["delivered"]) == (0, 30), done.said
     assert list(project.effects.values()) == [1] * 30
     assert project.sandbox.store.tokens.made >= 8
 
@@ -372,8 +368,8 @@ def test_what_mxo_cannot_do_is_refused_in_words(
 
     done = project.connector(*(part.format(run=run_id) for part in command))
 
-    assert done.code == 2, told(done)
-    assert sentence in told(done)
+    assert done.code == 2, done.said
+    assert sentence in done.said
 
 
 def test_a_person_is_forgotten_here(project: Project) -> None:
@@ -382,7 +378,7 @@ def test_a_person_is_forgotten_here(project: Project) -> None:
 
     done = project.connector("forget", "--contact", "k1", "--yes")
 
-    assert done.code == 0, told(done)
+    assert done.code == 0, done.said
 
 
 def test_a_run_over_its_limit_is_held_before_its_first_request(project: Project) -> None:
@@ -426,8 +422,8 @@ def test_a_test_that_cannot_be_taken_back_is_sent_only_to_stay(project: Project)
     kept = project.connector("send", "visits", "v0", "--to", "tester", "--keep", "--yes", "--json")
 
     assert refused.code == 2
-    assert "cannot be taken back" in told(refused)
-    assert (kept.code, kept.json["kept"]) == (0, True), told(kept)
+    assert "cannot be taken back" in refused.said
+    assert (kept.code, kept.json["kept"]) == (0, True), kept.said
     assert "cannot be read back" in kept.json["not_shown"]
     assert sum(project.effects.values()) == 1
     assert project.sync().code == 0

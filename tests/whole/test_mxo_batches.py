@@ -33,10 +33,6 @@ def project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Proj
         project.close()
 
 
-def told(done: Any) -> str:
-    return " ".join((done.out + done.err).split())
-
-
 def states(project: Project) -> dict[str, str]:
     """By row key, as the ledger has them."""
     with closing(sqlite3.connect(project.path / "ledger.db")) as ledger:
@@ -95,7 +91,7 @@ def test_rows_are_submitted_until_mxo_says_that_they_are_processed(project: Proj
     project.sandbox.finish()
     second = project.sync()
 
-    assert (second.code, second.run["delivered"]) == (0, ROWS), told(second)
+    assert (second.code, second.run["delivered"]) == (0, ROWS), second.said
     assert project.counts == {"delivered": ROWS}
     is_true(project)
 
@@ -108,7 +104,7 @@ def test_a_run_that_waits_stays_until_all_is_known(project: Project, form: str) 
 
     done = project.sync("--wait")
 
-    assert (done.code, done.run["delivered"]) == (0, ROWS), told(done)
+    assert (done.code, done.run["delivered"]) == (0, ROWS), done.said
     batches = project.sandbox.store.batches()
     assert all(len(batch.records) <= 5 for batch in batches)
     assert len(batches) <= 5
@@ -278,7 +274,7 @@ def test_a_word_that_nobody_knows_is_under_way(project: Project) -> None:
 
     done = project.sync()
 
-    assert (done.code, done.run["submitted"]) == (0, 4), told(done)
+    assert (done.code, done.run["submitted"]) == (0, 4), done.said
 
 
 def test_a_batch_that_nobody_asked_about_for_long_may_be_forgotten(project: Project) -> None:
@@ -356,8 +352,8 @@ def test_what_mxo_cannot_do_is_refused_in_words(
 
     done = project.connector(*(part.format(run=run_id) for part in command))
 
-    assert done.code == 2, told(done)
-    assert sentence in told(done)
+    assert done.code == 2, done.said
+    assert sentence in done.said
 
 
 # --- another mode ---------------------------------------------------------------------------------
@@ -455,11 +451,11 @@ def test_verify_asks_anew_about_the_batches_of_a_run(project: Project) -> None:
 
     for run_id in (sent, learnt):
         done = project.connector("verify", run_id, "--json")
-        assert done.code == 0, told(done)
+        assert done.code == 0, done.said
         document = done.json
         assert (document["ok"], document["rows"], document["checked"]) == (True, ROWS - 1, ROWS)
         assert document["requests"]["not_visible"] == 0
-    assert "says of each row what the ledger says" in told(project.connector("verify", sent))
+    assert "says of each row what the ledger says" in project.connector("verify", sent).said
 
 
 def test_a_batch_that_mxo_has_forgotten_is_not_missing(project: Project) -> None:
@@ -475,7 +471,7 @@ def test_a_batch_that_mxo_has_forgotten_is_not_missing(project: Project) -> None
     assert gap["count"] == 3
     assert "not visible any more" in gap["reason"]
     assert document["requests"]["not_visible"] == document["requests"]["asked"]
-    assert "not visible any more" in told(project.connector("verify", run_id))
+    assert "not visible any more" in project.connector("verify", run_id).said
 
 
 def test_a_row_that_mxo_says_it_turned_down_is_missing(project: Project) -> None:
@@ -493,13 +489,13 @@ def test_a_row_that_mxo_says_it_turned_down_is_missing(project: Project) -> None
 
     (missing,) = done.json["missing"]
     assert (done.code, missing["row_key"], bool(missing["reason"])) == (1, "v1", True)
-    assert "turned down there" in told(project.connector("verify", run_id))
+    assert "turned down there" in project.connector("verify", run_id).said
 
 
 def test_a_check_tells_that_mxo_was_seen_to_ignore_our_ids(project: Project) -> None:
     project.add(3)
     project.sync("--wait")
-    assert "ids of its own" not in told(project.connector("check"))
+    assert "ids of its own" not in project.connector("check").said
     project.behave(own_id="ignored")
     project.add(3, 3)
     project.sync("--wait")
@@ -507,8 +503,8 @@ def test_a_check_tells_that_mxo_was_seen_to_ignore_our_ids(project: Project) -> 
     checked = project.connector("check")
 
     assert checked.code == 0
-    assert "give requests ids of its own instead of ours" in told(checked)
-    assert "batch.rows" in told(checked)
+    assert "give requests ids of its own instead of ours" in checked.said
+    assert "batch.rows" in checked.said
 
 
 def test_a_story_ends_with_what_was_processed_also_after_a_doubt(project: Project) -> None:
