@@ -33,6 +33,12 @@ class Questions:
         """The driver's description of the columns of a statement. Raises what the driver raises."""
         return self._ask(text(statement), {}, _description)
 
+    def names(self, statement: str) -> list[str]:
+        """What a SELECT itself calls its columns; DuckDB tells it without running the SELECT."""
+        if self._connection.dialect.name == "duckdb":
+            return [row[0] for row in self.all(text(f"describe {statement}"))]
+        return [column[0] for column in self.described(statement)]
+
     def one(self, statement: str | Executable, binds: dict[str, Any]) -> tuple[str, Any]:
         """The one value that a statement gives, after the driver's code for its type."""
         with self._reading("the model"):

@@ -17,7 +17,7 @@ from connector.rules.activation import Activation, ContactLookup
 from connector.rules.errors import ConfigurationError, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
 from connector.warehouse.reader import Reader
-from connector.warehouse.spelling import spelling_of
+from connector.warehouse.spelling import TWICE, spelling_of
 
 CHUNK = 500
 """Identifiers in one statement; every database takes so many binds."""
@@ -78,6 +78,8 @@ def lookup_columns(
         for wanted in (key, contact_id)
         if wanted not in spelling
     ]
+    twice = reader.doubled(lookup, path, here, spelling.values())
+    problems += [Problem(path, f"{name} {TWICE.format(column)}") for column in sorted(twice)]
     if problems:
         raise ConfigurationError(*problems)
     return spelling[key], spelling[contact_id]

@@ -6,10 +6,11 @@ are the database's; nothing is sorted or compared here.
 """
 
 import re
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ from connector.warehouse.digests import (
     repeated,
 )
 from connector.warehouse.models import query_of, quoted
-from connector.warehouse.spelling import doubled, spelling_of
+from connector.warehouse.spelling import TWICE, doubled, spelling_of
 
 RANGE = 100_000
 """Rows of a range, if no more of them have the same cursor."""
@@ -147,13 +148,13 @@ class Reader:
         columns = self.columns(activation)
         names = [column.name for column in columns]
         spelling = spelling_of(activation.columns.values(), names)
-        twice = doubled(self._dialect, names, spelling.values(), lambda: self._written(activation))
+        twice = self.doubled(activation.model, _model_path(activation), names, spelling.values())
         problems = []
         for path, name in activation.columns.items():
             if name not in spelling:
                 told = f'the model has no column "{name}"{did_you_mean(name, names)}'
             elif spelling[name] in twice:
-                told = f'the model has more than one column "{name}"; give each a name of its own'
+                told = f"the model {TWICE.format(name)}"
             else:
                 continue
             problems.append(of_activation(activation.name, *path, text=told))
@@ -161,12 +162,14 @@ class Reader:
             raise ConfigurationError(*problems)
         return activation.respelt(spelling), columns
 
-    def _written(self, activation: Activation) -> list[str]:
-        """The columns of the model, as its own SELECT names them."""
-        sql = _literally(self.sql(activation))
-        if self.is_duckdb:  # which would run the whole of it
-            return [row[0] for row in self._questions.all(text(f"describe {sql}"))]
-        return [each[0] for each in self._questions.described(sql)]
+    def doubled(
+        self, model: Model, path: KeyPath, names: Sequence[str], used: Collection[str]
+    ) -> set[str]:
+        """Those of its columns `names` that are `used`, and that a model has more than once."""
+        return doubled(self._dialect, names, used, partial(self._written, model, path))
+
+    def _written(self, model: Model, path: KeyPath) -> list[str]:
+        return self._questions.names(_literally(self._query(model, path)))
 
     def highest(self, activation: Activation, column: str, before: Any = None) -> Any:
         """The largest value of `column` that can be read, of those below `before` if that is given;

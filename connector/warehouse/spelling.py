@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 RENAMED = {"sqlite": r":\d+", "duckdb": r"(_\d+)+"}
 """What is put behind the name of a column that an earlier one has already, by dialect. Other
 warehouses leave it, and refuse to read such a column."""
+TWICE = 'has more than one column "{}"; give each a name of its own'
 
 
 def spelling_of(wanted: Iterable[str], names: Sequence[str]) -> dict[str, str]:

@@ -112,6 +112,10 @@ def test_the_key_is_named_as_the_column_of_the_contact_where_nothing_else_is_sai
     ("lookup", "words"),
     [
         ({"key": "emial"}, 'the lookup has no column "emial"; did you mean "email"?'),
+        (
+            {"sql": "select email, contact_id, 'x' as contact_id from crm"},
+            'the lookup has more than one column "contact_id"; give each a name of its own',
+        ),
         ({"table": "crmm"}, "the lookup does not run"),
         ({"sql": "select 1; select 2"}, "the lookup: holds more than one statement"),
         ({"sql": "drop table crm"}, "the lookup: is not a query"),
