@@ -25,6 +25,7 @@ from connector.rules.errors import DestinationUnusable
 from connector.rules.read_back import Absent, Shown, Stored, Unread
 from connector.rules.trial import Aim, LeftTrial, Trial
 from connector.rules.words import counted
+from connector.sync.side_by_side import side_by_side
 
 SETTLE, PAUSE, LONGEST_PAUSE = 5.0, 0.2, 5.0
 """Seconds that something in a schema of a probe's own is looked for before the schema is deleted;
@@ -124,15 +125,11 @@ class Sweep:
 
     async def _known(self, things: Sequence[LeftTrial]) -> None:
         """Those whose id is known: read, delete, and see that they are gone."""
-        free = asyncio.Semaphore(AT_ONCE)
 
         async def one(left: LeftTrial) -> None:
-            async with free:
-                await self._take_back(left, left.interaction_id or "")
+            await self._take_back(left, left.interaction_id or "")
 
-        async with asyncio.TaskGroup() as group:
-            for left in things:
-                group.create_task(one(left))
+        await side_by_side(AT_ONCE, one, things)
 
     async def _take_back(self, left: LeftTrial, name: str) -> None:
         asked = clocks.now()

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from connector.destinations import http
 from connector.destinations.engage import trying
+from connector.sandbox.behaviour import ReadFaults
 from connector.sandbox.engage.behaviour import Behaviour
 from connector.sync import sweep
 from tests.targets import PROVE, in_short
@@ -148,6 +150,26 @@ def test_a_probe_that_is_interrupted_takes_back_what_it_made(shop: Shop) -> None
     assert process.returncode == 130
     assert (document["kind"], document["answers"]) == ("interrupted", [])
     assert document["took_back"] > 5
+    assert is_clean(shop)
+
+
+def test_what_a_killed_probe_left_and_cannot_be_asked_for_is_told_in_a_sentence(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "MOST_SILENT", 2)
+    monkeypatch.setattr(http, "GET_PAUSES", ())
+    process = shop.start("probe", *CONTACT, "--json")
+    until(lambda: shop.posts > 20)
+    killed(process)
+    shop.sandbox.behaviour = behaving(read_faults=ReadFaults(status={500: 1.0}))
+
+    silent = probe(shop)
+    shop.sandbox.behaviour = behaving()
+    again = probe(shop)
+
+    assert (silent.code, silent.json["error"]["kind"]) == (3, "destination")
+    assert "requests in a row got no answer" in silent.json["error"]["message"]
+    assert again.code == 0
     assert is_clean(shop)
 
 
