@@ -9,6 +9,7 @@ from connector.rules.activation import Activation
 from connector.rules.delivery import MAY_BE_THERE
 from connector.rules.errors import ConfigurationError
 from connector.rules.schema import InteractionSchema
+from connector.rules.words import rows
 from connector.sync.preflight import refuse_misfits
 
 MOST_REASONS = 10
@@ -92,8 +93,3 @@ def refuse_losses(lacks: Sequence[Lack], replacement: Replacement, accepted: int
 
 def _such(examples: Sequence[str]) -> str:
     return f" (such as {', '.join(examples)})" if examples else ""
-
-
-def rows(number: int) -> str:
-    """How many, in words."""
-    return "1 row" if number == 1 else f"{number} rows"

@@ -34,6 +34,7 @@ from connector.rules.errors import (
     Interrupted,
 )
 from connector.rules.hold import Hold
+from connector.rules.words import rows
 from connector.schemas import provision
 from connector.schemas.catalogue import Catalogue
 from connector.schemas.hindrances import (
@@ -41,7 +42,6 @@ from connector.schemas.hindrances import (
     refuse_recorded_misfits,
     refuse_unsent_misfits,
     refuse_unsettled,
-    rows,
 )
 from connector.schemas.provision import Status
 from connector.sync.flow import Flow, Orders

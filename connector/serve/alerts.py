@@ -82,7 +82,7 @@ def _what(ended: Result, status: str) -> str:
     if status == "held":
         return notes[-1]
     counts = ended.waits.items()
-    waiting = ", ".join(f"{number} {state.replace('_', ' ')}" for state, number in counts)
+    waiting = ", ".join(f"{number:,} {state.replace('_', ' ')}" for state, number in counts)
     return f"something waits for a person ({waiting or '; '.join(notes)})"
 
 

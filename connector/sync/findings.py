@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from connector.basis import dataclass
 from connector.rules.activation import Activation
 from connector.rules.mapping import LONGEST_KEY
-from connector.rules.words import SUCH, naming
+from connector.rules.words import SUCH, naming, rows
 
 REPEATED_KEYS = {
     False: "the first row of a key counts, the others are not sent",
@@ -39,24 +39,20 @@ class Findings:
         if self.repeated:
             found.append(
                 naming(
-                    f"{_rows(self.repeated)} repeated a row key ({key}){SUCH};"
+                    f"{rows(self.repeated)} repeated a row key ({key}){SUCH};"
                     f" {REPEATED_KEYS[activation.mirrors]}",
                     f", such as {self.example}",
                 )
             )
         if self.without_key:
             found.append(
-                f"{_rows(self.without_key)} without a usable row key ({key} NULL, longer than"
+                f"{rows(self.without_key)} without a usable row key ({key} NULL, longer than"
                 f" {LONGEST_KEY} characters, not text, or a time that no calendar has); they cannot"
                 " be recorded and are not sent"
             )
         if self.pruned:
             found.append(
-                f"{_rows(self.pruned)} delivered before this was a mirror, and pruned"
+                f"{rows(self.pruned)} delivered before this was a mirror, and pruned"
                 " (ledger.keep): what was sent of them stays as it is"
             )
         return found
-
-
-def _rows(number: int) -> str:
-    return "1 row" if number == 1 else f"{number} rows"
