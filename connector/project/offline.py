@@ -23,13 +23,7 @@ from connector.project.settings import Settings, written_in
 from connector.project.urls import url_of
 from connector.rules.activation import Activation, Model
 from connector.rules.deed import Document
-from connector.rules.errors import (
-    ConfigurationError,
-    Mark,
-    Problem,
-    did_you_mean,
-    of_activation,
-)
+from connector.rules.errors import ConfigurationError, Mark, Problem, did_you_mean, of_activation
 from connector.rules.errors import Path as KeyPath
 from connector.rules.schema import InteractionSchema
 from connector.rules.selection import is_meant
@@ -225,10 +219,8 @@ def _of_schema(
 ) -> Iterator[Remark]:
     """Whether its schema may be meant to be one of the project's: those that only the destination
     has are no mistake."""
-    kind, path = (
-        _kind(settings, activation),
-        ("activations", activation.name, activation.target_key),
-    )
+    kind = _kind(settings, activation)
+    path: KeyPath = ("activations", activation.name, activation.target_key)
     if kind is None or kind.shape or path in settings.written.unset:
         return
     with suppress(ConfigurationError):

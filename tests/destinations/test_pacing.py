@@ -4,7 +4,7 @@ import asyncio
 import random
 import selectors
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 
 import pytest
 
@@ -82,6 +82,16 @@ class LateLoop(asyncio.SelectorEventLoop):
         return self._selector_time.now
 
 
+def in_its_time(selector: LateSelector, work: Coroutine[None, None, None]) -> None:
+    """Do `work` by the clock of the selector."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        asyncio.Runner(loop_factory=lambda: LateLoop(selector)) as runner,
+    ):
+        patch.setattr("connector.destinations.pacing.time.monotonic", lambda: selector.now)
+        runner.run(work)
+
+
 def taken_by_a_crowd(
     rate: float, seconds: int, waiters: int, late: float
 ) -> tuple[list[float], int]:
@@ -98,12 +108,7 @@ def taken_by_a_crowd(
         pacer = Pacer(rate)
         await asyncio.gather(*(one(pacer) for _ in range(waiters)))
 
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        asyncio.Runner(loop_factory=lambda: LateLoop(selector)) as runner,
-    ):
-        patch.setattr("connector.destinations.pacing.time.monotonic", lambda: selector.now)
-        runner.run(all_of_them())
+    in_its_time(selector, all_of_them())
     return times, selector.wakes
 
 
@@ -188,12 +193,7 @@ def taken_by_several(rate: int, seconds: int, processes: int, seed: int) -> list
     async def all_of_them() -> None:
         await asyncio.gather(*(lives(name) for name in range(processes)))
 
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        asyncio.Runner(loop_factory=lambda: LateLoop(selector)) as runner,
-    ):
-        patch.setattr("connector.destinations.pacing.time.monotonic", lambda: selector.now)
-        runner.run(all_of_them())
+    in_its_time(selector, all_of_them())
     return times
 
 
