@@ -153,9 +153,8 @@ class Approve:
         return await asyncio.to_thread(self._do, plan, agreed)
 
     def _do(self, plan: Held, agreed: bool) -> Approved:
-        name, shown = self.activation.name, plan.run.rows if agreed else None
-        if self.digest is not None and self.digest != plan.run.rows.digest:
-            shown = Digests(plan.run.rows.count, self.digest)
+        name = self.activation.name
+        shown: Digests | str | None = self.digest or (plan.run.rows if agreed else None)
         if self.plan_of is not None:
             shown = self.plan_of.shown
         with self.app.ledger() as ledger:

@@ -56,8 +56,11 @@ class Digests:
     each: Mapping[str, str] | None = None
 
 
-def drift(before: Digests, now: Digests) -> str | None:
-    """In what the held rows differ from those of a plan, in counts; None: in nothing."""
+def drift(before: Digests | str, now: Digests) -> str | None:
+    """In what the held rows differ from those of a plan, in counts; None: in nothing. `before` may
+    be their digest alone, by which a page knows them again."""
+    if isinstance(before, str):
+        return None if before == now.digest else f"they are {rows(now.count)} now, and not the same"
     if before.digest == now.digest and before.count == now.count:
         return None
     if before.each is None or now.each is None:

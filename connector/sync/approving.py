@@ -29,7 +29,7 @@ class Request:
 
     by: str
     note: str | None = None
-    shown: Digests | None = None
+    shown: Digests | str | None = None
     used: bool = False
     confirmed: bool = False
 
@@ -94,7 +94,7 @@ def leave(running: Running, figures: Hold | None) -> Leave:
         said = f"the approval of {approval.by} lets nothing go: {why}"
     if orders.approve:
         by, confirmed = orders.by or NOBODY, orders.confirmed
-        request = Request(by, orders.note, used=True, confirmed=confirmed)
+        request = Request(by, orders.note, orders.shown, used=True, confirmed=confirmed)
         try:
             return Leave(True, approve(ledger, running.run, limits, held, request).id)
         except ApprovalRefused as refused:

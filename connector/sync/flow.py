@@ -121,9 +121,10 @@ class Orders:
     """What is asked of a run. `limit`: most rows to send; `approve`: let a held run go; `wait`:
     stay until the run's own doubts are settled; `full`: read the whole model; `woken`: read
     nothing, and send only those of these rows (their ids) that wait for a contact; `by`: who asks,
-    and approves with `approve`, saying `note`; `tag`: by which they find the run again; `run_id`:
-    its id, where it was told before it begins; `confirmed`: a person has confirmed all that it
-    sends, so nobody else has to approve it."""
+    and approves with `approve`, saying `note`; `shown`: the digest of the rows that they were
+    shown, which alone they approve then; `tag`: by which they find the run again; `run_id`: its id,
+    where it was told before it begins; `confirmed`: a person has confirmed all that it sends, so
+    nobody else has to approve it."""
 
     limit: int | None = None
     approve: bool = False
@@ -132,13 +133,15 @@ class Orders:
     woken: frozenset[int] | None = None
     by: str | None = None
     note: str | None = None
+    shown: str | None = None
     tag: str | None = None
     run_id: str | None = None
     confirmed: bool = False
 
     def may_approve(self, approval: str) -> bool:
-        """Whether the one who asks lets the run go, where `limits` say who may (`approval`)."""
-        return self.approve and (self.confirmed or approval != "other")
+        """Whether the one who asks lets the run go, where `limits` say who may (`approval`): not
+        where they were shown other rows."""
+        return self.approve and self.shown is None and (self.confirmed or approval != "other")
 
     def among(self, waiting: Sequence[Delivery]) -> Sequence[Delivery]:
         """Those of `waiting` that the run is about."""

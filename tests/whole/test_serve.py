@@ -1,6 +1,7 @@
 """`connector serve` as a process: schedules, requests, reloads, and its end."""
 
 import json
+import re
 import signal
 import subprocess
 import time
@@ -250,6 +251,30 @@ def test_an_approval_during_a_run_that_ends_held_is_kept(shop: Shop) -> None:
     until(lambda: served.status["counts"]["delivered"] == 4)
 
     assert "its%20rows%20go%20as%20soon%20as%20it%20has%20ended" in answer.headers["location"]
+    assert served.end() == 0
+
+
+def test_an_approval_during_a_run_lets_only_those_rows_go_that_were_shown(shop: Shop) -> None:
+    shop.configure(limits="{rows: 2}")
+    shop.add_many(4)
+    shop.sync()
+    served = started(shop)
+    shown = re.findall('name="digest" value="([^"]+)"', served.get("/activations/visits/held").text)
+    shop.connector("quarantine", "discard", "visits", "--state", "pending", "--yes")
+    shop.sync()  # which finds that nothing is held any more
+    shop.add_many(9, first=100)
+    shop.sandbox.behaviour = behaving(answer_delay=1.0)
+    served.post("/api/sync/visits")
+    yes = {"confirmed": "1", "digest": shown[0], "by": "bert"}
+
+    answer = httpx.post(f"{served.url}/activations/visits/approve", data=yes, **PLAIN)
+    until(lambda: served.status["held"] and not served.status["running"])
+
+    assert "ends%20with%20just%20these%20rows" in answer.headers["location"]
+    assert served.status["counts"]["delivered"] == 0
+    assert served.status["counts"]["pending"] == 9
+    assert shop.posts == 0
+    assert "not those that were shown any more: they are 9 rows now" in served.get("/audit").text
     assert served.end() == 0
 
 

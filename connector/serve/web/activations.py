@@ -42,6 +42,7 @@ FIRST_RECEIPTS = 5
 SHOWN_REQUESTS = 5
 WAIT_FOR_ID = 2.0
 """Seconds in which a run that was asked for should have its id."""
+SHOWN_MEANWHILE = "A run is going on; if it ends with just these rows held, they go then."
 APPROVED_MEANWHILE = "A run is going on; if it is held, its rows go as soon as it has ended."
 
 
@@ -232,7 +233,8 @@ async def _approve(request: Request, form: dict[str, str]) -> Response:
         return confirm(request, question, form, back, decides=True)
     person = person_of(request, form)
     if name in service.live:  # they go when that run has ended, if they are held then
-        orders = Orders(approve=True, by=person.name, note=person.note)
+        shown = form.get("digest") or None
+        orders = Orders(approve=True, by=person.name, note=person.note, shown=shown)
         return await _begun(request, orders)
     activation = service.app.settings.activation(name)
     deed = Approve(service.app, activation, person, digest=form.get("digest") or None)
@@ -257,7 +259,8 @@ async def _begun(request: Request, orders: Orders) -> Response:
     where = f"/runs/{run_id}" if run_id else f"/activations/{quote(name)}"
     if begun:
         return said(where, "The run has begun.")
-    return said(where, APPROVED_MEANWHILE if orders.approve else "A run is going on.")
+    meanwhile = APPROVED_MEANWHILE if orders.shown is None else SHOWN_MEANWHILE
+    return said(where, meanwhile if orders.approve else "A run is going on.")
 
 
 def pause(request: Request) -> Response:
