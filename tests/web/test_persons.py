@@ -104,6 +104,28 @@ def test_each_role_may_do_what_it_is_for(shop: Shop) -> None:
     assert not any(token in get(served, "/", "anna").text for token in TOKENS.values())
 
 
+def test_a_page_has_no_button_that_a_role_does_not_allow(shop: Shop) -> None:
+    shop.add({"id": "bad", "rating": 9})
+    shop.sync()
+    served = served_with(shop, BY_TOKEN)
+    pages = ("/", "/activations/visits", "/quarantine", "/rows?activation=visits&key=bad")
+
+    seen = {who: "".join(get(served, path, who).text for path in pages) for who in ROLES}
+    by_browser = headers_of("vera", "token") | {"Accept": "text/html"}
+    refused = httpx.post(f"{served.url}/activations/visits/run", headers=by_browser, timeout=30)
+
+    operates, approves = ("visits/run", "visits/pause", "/quarantine/retry"), "/quarantine/discard"
+    assert not any(action in seen["vera"] for action in (*operates, approves))
+    assert all(action in seen["otto"] for action in operates)
+    assert approves not in seen["otto"]
+    assert all(action in seen["anna"] for action in (*operates, approves))
+    assert "as <bdi>vera</bdi> (viewer)" in seen["vera"]
+    assert seen["vera"].count("vera has the role viewer here") == 2
+    assert refused.status_code == 403
+    assert "vera has the role viewer here, and this takes the role operator" in refused.text
+    assert "To the activations" in refused.text
+
+
 def test_a_session_is_of_the_person_whose_token_was_shown(shop: Shop) -> None:
     served = served_with(shop, BY_TOKEN)
     sign_in = {"token": TOKENS["vera"]}

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from connector.rules.errors import why
 from connector.serve.web.bounds import MOST_OF_A_BODY
+from connector.serve.web.page import problem
 from connector.serve.web.persons import (
     VISITOR,
     Forbidden,
@@ -168,8 +169,16 @@ class Gate:
 
 
 def forbidden(request: Request, visitor: Visitor, needed: Role) -> Response:
-    """A role does not allow it."""
+    """A role does not allow it; told on a page where a person asks."""
+    if is_page(request):
+        return problem(request, Forbidden(refusal(visitor, needed)))
     return turned_away(request, refusal(visitor, needed), 403)
+
+
+def is_page(request: Request) -> bool:
+    """Whether a browser asks for a page, or sends a form of one."""
+    html = "text/html" in request.headers.get("accept", "")
+    return html and not request.scope["path"].startswith("/api/")
 
 
 def turned_away(

@@ -50,6 +50,16 @@ class Visitor:
     def may(self, needed: Role) -> bool:
         return self.role.rank >= needed.rank
 
+    @property
+    def operates(self) -> bool:
+        """Whether they may run, pause and retry."""
+        return self.may(Role.OPERATOR)
+
+    @property
+    def approves(self) -> bool:
+        """Whether they may also do what cannot be taken back."""
+        return self.may(Role.APPROVER)
+
 
 @dataclass(frozen=True, slots=True)
 class Persons:
