@@ -295,15 +295,21 @@ class Comparing:
             self._wish(said, before, staged, Aim.REPLACE)
 
     def _wish(self, said: Said, before: Mirrored, staged: Staged, aim: Aim) -> None:
-        change = before.change
-        if aim is Aim.REPLACE:
-            staged = staged._replace(
-                content=in_time(staged.content, self.reading.activation, self.reading.source.now)
-            )
+        change, staged = before.change, self._wanted(staged, aim)
         if change is None or not says(change, staged, aim) or self.restored:
-            other = before.about is not None and staged.about != before.about
-            unlike = other or isinstance(staged.content, Invalid)
-            said.wishes.append(Wish(before.known.id, aim, staged, self.restored, unlike))
+            said.wishes.append(self._wish_of(before, staged, aim))
+
+    def _wanted(self, staged: Staged, aim: Aim) -> Staged:
+        """What is to be there instead: nothing, where it would be too late to send that."""
+        if aim is not Aim.REPLACE:
+            return staged
+        activation, now = self.reading.activation, self.reading.source.now
+        return staged._replace(content=in_time(staged.content, activation, now))
+
+    def _wish_of(self, before: Mirrored, staged: Staged, aim: Aim) -> Wish:
+        other = before.about is not None and staged.about != before.about
+        unlike = other or isinstance(staged.content, Invalid)
+        return Wish(before.known.id, aim, staged, self.restored, unlike)
 
     def _nothing_beside(self, said: Said, before: Mirrored) -> None:
         if before.change is not None:

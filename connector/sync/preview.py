@@ -12,6 +12,7 @@ from math import ceil
 from typing import Any
 
 from connector.basis import dataclass
+from connector.ledger.mirrored import Covers
 from connector.ledger.reports import Reports
 from connector.rules.activation import Activation, Contact
 from connector.rules.columns import mapping_misfits
@@ -188,12 +189,18 @@ class Preview:
 
     def _foresee_mirror(self, mirror: Mirror, activation: Activation, stands: Stands) -> Outlook:
         """A mirror that is held is read again, and judged by what is there now."""
+        if stands.covers is Covers.ALL and not mirror.empty:  # it has rows by now: judged anew
+            stands = replace(stands, approved=None)
         seen = Seen(self.staged, self.invalid, rejected=self.rejected)
         new = self.new + mirror.sends - mirror.late
         ahead = Ahead(new, seen, self.compared, self.gauge)
         held = stands.held if stands.held and not stands.approved else None
         barred = held if held and held.build else None
-        found = what_next_run_would_do(activation, replace(stands, held=barred), ahead)
+        # of those on record, some are not to be sent any more, or are among the new ones
+        counts = {**stands.counts, State.PENDING: self.pending}
+        found = what_next_run_would_do(
+            activation, replace(stands, held=barred, counts=counts), ahead
+        )
         if found.would in (Would.SEND, Would.NOTHING, Would.BE_HELD):
             reason = None if stands.approved else mirror.holds(activation)
             if reason:
@@ -256,6 +263,7 @@ class Preview:
     def leave_new(self) -> None:
         """A run that does what was approved does not read the model: what is new is left to the
         run after it, and counted alone."""
+        self.read = self.already_recorded = 0
         self.invalid = self.rejected = self.repeated = self.without_key = self.history = 0
         self.reasons, self.examples = Counter(), {}
         self.identifiers = Identifiers() if self.identifiers else None

@@ -3,7 +3,7 @@ returned rows, what would be taken back and what would be sent."""
 
 from contextlib import closing
 
-from connector.ledger.mirrored import Aim, Covers, Mirrored, Wish
+from connector.ledger.mirrored import Aim, Covers, Mirrored
 from connector.ledger.records import Staged
 from connector.ledger.reports import Reports
 from connector.rules.columns import mapping_misfits
@@ -37,10 +37,11 @@ class Foreseeing(Comparing):
     covers = Covers.NOTHING
 
     def _wish(self, said: Said, before: Mirrored, staged: Staged, aim: Aim) -> None:
-        if self.covers is Covers.SHOWN and not (before.change and says(before.change, staged, aim)):
+        change, staged = before.change, self._wanted(staged, aim)
+        if self.covers is Covers.SHOWN and not (change and says(change, staged, aim)):
             self.left += 1
         else:
-            said.wishes.append(Wish(before.known.id, aim, staged, self.restored))
+            said.wishes.append(self._wish_of(before, staged, aim))
 
     def covered(self, said: Said) -> Said:
         """Of what a batch says, what an approval lets go."""

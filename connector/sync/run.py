@@ -290,7 +290,9 @@ async def _mirror(
     flow.tempo.enter("reading")
     read = await flow.call(_read_mirror, running, schema, covers)
     flow.stop.raise_error()
-    if covers is Covers.ALL and not read.keyed:
+    if covers is Covers.ALL and read.keyed:  # that it has no row was approved: it is judged anew
+        approved, covers = None, Covers.NOTHING
+    elif covers is Covers.ALL:
         await flow.call(ledger.approve_changes, running.run, may_go.number or 0)
     while covers is Covers.NOTHING and not read.empty:  # what was never stored is simply not sent
         if not await flow.call(ledger.apply_to_unsent, running.run):

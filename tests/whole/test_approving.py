@@ -97,8 +97,10 @@ def test_what_is_new_is_left_to_the_run_after_the_one_that_is_approved(held: Sho
     checked = held.connector("check", "--json").json["activations"][0]["outlook"]
 
     assert "4 would be sent 4 of them recorded before" in shown
+    print(shown)
     assert "3 new, and left to the run after" in shown
     assert "3 rows that are new are left to the run after" in document["outlook"]["notes"][-1]
+    assert (document["read"], document["already_recorded"], document["new"]) == (0, 0, 3)
     assert (document["new"], document["pending"], document["outlook"]["left"]) == (3, 4, 3)
     assert checked == document["outlook"]
     assert held.sync().run["delivered"] == 4

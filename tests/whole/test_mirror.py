@@ -414,6 +414,35 @@ def test_an_empty_model_is_approved_by_name_with_what_it_would_take_back(mirror:
     assert (done.run["removed"], there(mirror)) == (2, {})
 
 
+@pytest.mark.parametrize(
+    ("back", "why"),
+    [
+        (1, "39 of 40 rows that are live at the destination are not in the model any more"),
+        (39, "1 invalid of 1 rows"),
+    ],
+    ids=["a part of it is back", "one that is new cannot be sent"],
+)
+def test_a_model_that_is_empty_no_more_is_not_what_was_approved(
+    mirror: Shop, back: int, why: str
+) -> None:
+    mirror.configure(limits="{refused: 60%}")
+    mirror.add_many(40)
+    mirror.sync()
+    model(mirror)
+    mirror.sync()
+    assert mirror.connector("approve", "visits", "--by", "bert").code == 0
+    mirror.add_many(back)
+    mirror.add({"id": "bad", "rating": 9})
+
+    foreseen = mirror.connector("preview", "visits", "--json").json["outlook"]
+    done = mirror.sync()
+
+    assert (foreseen["would"], done.run["status"]) == ("be_held", "held")
+    assert [f"held: {foreseen['because']}"] == done.run["notes"]
+    assert why in foreseen["because"]
+    assert (deletions(mirror), len(there(mirror))) == (0, 40)
+
+
 def test_a_mirror_held_for_rows_that_are_gone_again_goes_on_by_itself(mirror: Shop) -> None:
     mirror.configure(more="mode: mirror", limits="{rows: 5}")
     model(mirror, a=1)
@@ -433,8 +462,10 @@ def test_a_join_that_failed_takes_nothing_back(mirror: Shop, contact: str) -> No
     mirror.sync()
     mirror.execute(f"update visits set contact = {contact}")
 
+    foreseen = mirror.connector("preview", "visits", "--json").json["outlook"]
     done = mirror.sync()
 
+    assert [f"held: {foreseen['because']}"] == done.run["notes"]
     assert (done.run["status"], deletions(mirror), len(there(mirror))) == ("held", 0, 40)
     assert "held: 40 of 40 rows" in done.run["notes"][0]
     assert "cannot be sent as they read now, or are about another contact" in done.run["notes"][0]

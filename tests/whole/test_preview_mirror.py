@@ -1,5 +1,7 @@
 """A preview of a mirror: what would be taken back, replaced and sent, and nothing of it done."""
 
+from typing import Any
+
 import pytest
 
 from tests.whole.shop import Shop, contact_id
@@ -12,6 +14,11 @@ def mirror(shop: Shop) -> Shop:
     """The shop, with a mirror."""
     shop.configure(more="mode: mirror", cursor="", settle_after="0s", timeout="1s")
     return shop
+
+
+def outlook(shop: Shop) -> Any:
+    """What the next run would do."""
+    return shop.connector("preview", "visits", "--json").json["outlook"]
 
 
 def test_the_sets_are_told_with_the_requests_and_nothing_is_done(mirror: Shop) -> None:
@@ -87,6 +94,23 @@ def test_what_a_held_mirror_would_take_back_is_told_and_why_it_is_held(mirror: S
     assert (found["removed"], found["outlook"]["would"]) == (14, "be_held")
     assert "14 of 15 rows that are live at the destination are not" in found["outlook"]["because"]
     assert [each["method"] for each in found["requests"]] == ["DELETE"] * 10
+
+
+def test_a_row_that_was_held_and_is_invalid_now_is_not_counted_as_one_to_be_sent(
+    mirror: Shop,
+) -> None:
+    mirror.configure(limits="{rows: 6}")
+    model(mirror, **{f"v{n}": 1 for n in range(7)})
+    assert mirror.sync().run["status"] == "held"
+    mirror.execute("update visits set rating = 2 where id = 'v1'")
+    assert "7 rows are to be sent" in outlook(mirror)["because"]
+    mirror.execute("update visits set rating = 9 where id = 'v0'")
+
+    foreseen = outlook(mirror)
+    done = mirror.sync()
+
+    assert (foreseen["would"], done.run["status"]) == ("send", "attention")
+    assert (done.run["delivered"], done.run["invalid"]) == (6, 1)
 
 
 def test_what_was_never_sent_and_is_gone_is_not_sent(mirror: Shop) -> None:
