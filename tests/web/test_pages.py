@@ -21,6 +21,13 @@ from tests.whole.shop import an_engage
 from tests.whole.test_serve import Served
 
 pytestmark = needs_browser
+BROKEN = """cells => cells.filter((cell) => {
+  const range = document.createRange();
+  range.selectNodeContents(cell);
+  const lines = new Set([...range.getClientRects()].map((box) => Math.round(box.bottom)));
+  return /^[\\d,.]+$/.test(cell.textContent.trim()) && lines.size > 1;
+}).map((cell) => cell.textContent)"""
+"""Numbers of which a part stands on another line."""
 MOST_REQUESTS = 3
 """Of a page: itself, its style and its script."""
 PAGES = (
@@ -30,7 +37,7 @@ PAGES = (
     *("/activations/returns", "/activations/returns/held", "/activations/repairs/preview"),
     *("/rows?activation=repairs&key=q1", "/rows?key=nobody", "/nowhere"),
 )
-BREADTHS = (1280, 390)
+BREADTHS = (1280, 768, 360)
 STOPPED = (
     "insert into runs (run_id, activation, status, started_at, finished_at, error, kind, retryable)"
     " values ('stopped', 'wishlist', 'stopped', ?1, ?1 + 900, 'HTTP 503 from the destination',"
@@ -90,6 +97,7 @@ def test_every_page_is_sound_with_few_requests_and_the_same_without_a_script(
             for breadth in BREADTHS:
                 at.page.set_viewport_size({"width": breadth, "height": 800})
                 assert at.page.evaluate("document.documentElement.scrollWidth") <= breadth, path
+                assert at.page.locator("td.n").evaluate_all(BROKEN) == [], path
             check_basics(at.page, path)
             plain.goto(f"{filled.url}{path}")
             assert shape(plain) == shape(at.page), path
@@ -119,6 +127,34 @@ def test_a_project_with_nothing_in_it_says_what_to_do(tmp_path: Path) -> None:
                 check_basics(at.page, path)
                 if path != "/destinations":
                     assert at.page.locator("main .empty").count() == 1, path
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_name_of_any_length_makes_no_page_broader(tmp_path: Path) -> None:
+    name, file = "of_a_model_" * 7, tmp_path / "activations.yaml"
+    file.write_text(
+        'version: 1\nwarehouse: {url: "duckdb:///shop.duckdb"}\n'
+        'destinations: {engage: {type: engage, url: "http://127.0.0.1:9", api_key: k}}\n'
+        f"activations: {{{name}: {{model: {{sql: select 1 as id}}, schema_id: visit, start: all,"
+        " row_key: id, contact: {column: id, identifier: contactId}, payload: {visitId: id}}}\n"
+    )
+    run(["--config", str(file), "sync"])
+    process = zygote.start(["--config", str(file), "serve", "--port", "0"], os.environ)
+    try:
+        assert process.stdout is not None
+        served = Served(process, process.stdout.readline().split(" on ")[1].strip())
+        with browsing(served) as at:
+            for path in ("/", f"/activations/{name}", "/runs", f"/receipts?activation={name}"):
+                for breadth in BREADTHS:
+                    at.page.set_viewport_size({"width": breadth, "height": 800})
+                    at.go(path)
+                    assert at.page.evaluate("document.documentElement.scrollWidth") <= breadth, path
+            at.go("/")
+            assert at.page.get_by_role("link", name=name).count() >= 1
+            fits = "e => e.scrollWidth <= e.clientWidth"
+            assert at.page.get_by_role("region", name="Activations").evaluate(fits)
     finally:
         process.kill()
         process.communicate()

@@ -1,6 +1,7 @@
 """The page of a run: how it went in time, its log, and what is decided about it."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import httpx
 
@@ -93,3 +94,24 @@ def test_taking_back_takes_an_approver(shop: Shop) -> None:
 
     assert answer.status_code == 403
     assert "takes the role approver" in answer.text
+
+
+def test_the_first_page_tells_of_rows_that_are_to_come_and_of_a_hold(shop: Shop) -> None:
+    opens = datetime.now(UTC) + timedelta(hours=2)
+    between = f"{opens:%H:%M}-{opens + timedelta(hours=1):%H:%M}"
+    shop.configure(limits="{rows: 4}", more=f'send: {{between: "{between}", timezone: UTC}}')
+    shop.add_many(3)
+    shop.sync()
+    served = started(shop)
+
+    waits = " ".join(served.get("/").text.split())
+    shop.add_many(9, first=100)
+    shop.sync()
+    held = " ".join(served.get("/").text.split())
+
+    assert "3 pending" in waits
+    assert "sends again <time" in waits
+    assert "a hold</a>" not in waits
+    assert "12 pending" in held
+    assert "sends again" not in held
+    assert '<a href="/activations/visits/held">a hold</a>' in held
