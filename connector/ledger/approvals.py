@@ -129,13 +129,14 @@ class HeldRuns(Reader):
 
     def held_run(self, activation: str) -> HeldRun | None:
         """The run of the activation that waits for an approval; None: none does."""
+        name = self._name(activation)
         with transaction(self._engine) as c:
-            mine = watermarks.c.activation == activation
+            mine = watermarks.c.activation == name
             held = c.execute(select(watermarks.c.held).where(mine)).scalar()
             if not held:
                 return None
             figures = Hold.of(held)
-            reason, editor = _reason(c, activation), _editor(c, activation)
+            reason, editor = _reason(c, name), _editor(c, name)
         rows, examples = self.held_rows(activation)
         if figures.empty:  # what a model without rows says is recorded once that is believed
             rows = replace(rows, count=rows.count + figures.live)
@@ -144,10 +145,11 @@ class HeldRuns(Reader):
     def held_rows(self, activation: str) -> tuple[Digests, tuple[str, ...]]:
         """The rows that an approval lets go, and some of their keys."""
         query, secret = select(d.id, d.row_key, d.digest, d.contact), self._secret()
-        pending = open_rows(self._engine, activation, [State.PENDING], query)
+        name = self._name(activation)
+        pending = open_rows(self._engine, name, [State.PENDING], query)
         whole, each, examples = blake2b(key=secret, digest_size=16), dict[str, str](), list[str]()
         count = 0
-        for row in chain(pending, self._changes(activation)):
+        for row in chain(pending, self._changes(name)):
             key = _short(secret, row.row_key)
             aim = getattr(row, "aim", "")
             content = _short(secret, f"{aim}\0{row.digest}\0{row.contact}")
@@ -167,7 +169,9 @@ class HeldRuns(Reader):
             *(d.row_key, d.contact, d.created_date, d.payload, g.aim),
             *(g.contact.label("then"), g.created_date.label("when"), g.payload.label("what")),
         ).select_from(deliveries.outerjoin(changes, g.delivery_id == d.id))
-        found = {row.row_key: row for row in self._all(query.where(*_of(activation, keys)))}
+        found = {
+            row.row_key: row for row in self._all(query.where(*_of(self._name(activation), keys)))
+        }
         return [_body(found[key]) for key in keys if key in found]
 
     def _changes(self, activation: str) -> Iterator[Any]:
@@ -199,7 +203,7 @@ class HeldRuns(Reader):
 
     def approvals(self, activation: str, limit: int = 1) -> list[Approval]:
         """The newest approvals of the activation, newest first."""
-        query = select(*OF_APPROVAL).where(a.activation == activation)
+        query = select(*OF_APPROVAL).where(a.activation == self._name(activation))
         return [_approval(row) for row in self._all(query.order_by(a.id.desc()).limit(limit))]
 
     def standing_approval(self, activation: str) -> Approval | None:

@@ -168,7 +168,7 @@ class Reports(
     def ambiguous(self, activation: str) -> int:
         """How many rows are rejected since several contacts have their identifier."""
         query = select(func.count()).where(
-            d.activation == activation,
+            self._of(deliveries, activation),
             d.state == State.REJECTED,
             d.reason.startswith(AMBIGUOUS),
             OPEN,

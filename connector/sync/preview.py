@@ -5,7 +5,7 @@ reports on the ledger if there is one, and the destination's schema and contacts
 """
 
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import field, replace
 from math import ceil
@@ -216,13 +216,15 @@ class Preview:
         self.outlook = found if mirror.removed else self._in_turn(found)
         return self.outlook
 
-    def remember(self, source: Source[Reports]) -> None:
-        """Take in what earlier runs were like, and the rows that wait in the ledger."""
+    def remember(self, source: Source[Reports], obsolete: Collection[str] = ()) -> None:
+        """Take in what earlier runs were like, and the rows that wait in the ledger, but for those
+        that would not be sent as they are on record."""
         activation, memory = source.activation, source.memory
         history = history_of(memory, activation, source.zone, source.now, self.empty)
         self.compared = Compared(history)
         if self.gauge and self.gauge.is_wanted:
-            self.gauge.add_recorded(memory.to_be_sent(activation.name))
+            recorded = memory.to_be_sent(activation.name)
+            self.gauge.add_recorded(row for row in recorded if row[0] not in obsolete)
 
     def compare(self, source: Source[Reports], reading: Plan) -> None:
         """The same of what is no mirror; also whether its model is empty, and what is refused

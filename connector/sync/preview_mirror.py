@@ -185,4 +185,4 @@ class Foreseen:
         if mirror.empty:
             mirror.examples["live"] = list(self.memory.examples(result.activation))
         mirror.ids = self.memory.interaction_ids([row for _, row, _ in mirror.deleted])
-        result.remember(source)
+        result.remember(source, self.obsolete)

@@ -209,6 +209,22 @@ def test_nothing_is_decided_about_rows_before_they_are_under_the_new_name(shop: 
     assert shop.sync().run["delivered"] == 3
 
 
+def test_what_was_approved_under_the_earlier_name_goes_and_is_foreseen(shop: Shop) -> None:
+    limited = {"limits": "{rows: 2}"}
+    shop.configure(**limited)
+    shop.add_many(3)
+    assert shop.sync().run["status"] == "held"
+    assert shop.connector("approve", "visits", "--yes").code == 0
+    shop.configure(**limited, name="guests", more="renamed_from: visits")
+
+    (told,) = shop.connector("check", "--json").json["activations"]
+    outlook = preview(shop, "guests")["outlook"]
+    done = shop.sync()
+
+    assert (told["outlook"]["would"], outlook["would"]) == ("send", "send")  # type: ignore[index]
+    assert done.run["delivered"] == 3
+
+
 def test_a_new_activation_beside_an_abandoned_one_can_be_said_to_be_new(shop: Shop) -> None:
     shop.add_many(3)
     shop.sync()

@@ -192,3 +192,21 @@ def test_one_that_is_only_taken_back_since_it_is_invalid_now_is_something_to_do(
 
     assert (found["replaced"], found["invalid"], found["outlook"]["would"]) == (1, 1, "send")
     assert (mirror.sync().run["replaced"], mirror.stored) == (1, {})
+
+
+@pytest.mark.parametrize("limits", ["{older_than: 72h}", "{rows: 1}"])
+def test_a_held_row_counts_once_as_the_model_has_it_now(mirror: Shop, limits: str) -> None:
+    mirror.configure(limits=limits)
+    model(mirror, a=1, b=2, c=3)
+    assert mirror.sync().run["status"] == "held"
+    model(mirror, a=4, b=2)
+
+    foreseen = mirror.connector("preview", "visits", "--json").json["outlook"]
+    done = mirror.sync()
+
+    assert foreseen["because"].startswith(("2 rows are to be sent", "2 of 2 rows to be sent"))
+    assert done.run["notes"] == ["held: " + foreseen["because"]]
+    model(mirror, a=4)
+    mirror.configure(limits="{rows: 1}")
+    assert mirror.connector("preview", "visits", "--json").json["outlook"]["would"] == "send"
+    assert mirror.sync().run["delivered"] == 1
