@@ -63,9 +63,31 @@ def test_the_token_is_asked_for_once(shop: Shop) -> None:
         at.page.get_by_label("Token").fill("open sesame")
         at.page.keyboard.press("Enter")
 
+        at.page.get_by_role("heading", name="Quarantine").wait_for()  # which was asked for
+        at.go("/")
         at.page.get_by_role("heading", name="Activations").wait_for()
         at.go("/quarantine")
         assert at.page.get_by_text("No row waits for a person.").count() == 1
+
+
+def test_a_link_in_a_message_opens_its_page_for_who_has_signed_in(shop: Shop) -> None:
+    with browsing(started(shop, CONNECTOR_TOKEN="open sesame")) as at:
+        link = f"{at.served.url}/quarantine?key=v%20%261&said=Well%20done"
+        message = f'<a href="{link.replace("&", "&amp;")}">look</a>'
+        at.page.route(
+            "http://mail.test/**",
+            lambda route: route.fulfill(body=message, content_type="text/html"),
+        )
+        for is_asked in (True, False):
+            at.page.goto("http://mail.test/")
+            at.page.get_by_role("link", name="look").click()
+            if is_asked:
+                at.page.get_by_label("Token").fill("open sesame")
+                at.page.keyboard.press("Enter")
+            at.page.get_by_role("heading", name="Quarantine").wait_for()
+            assert at.page.get_by_label("The row key holds").input_value() == "v &1"
+            assert at.page.get_by_text("Well done").count() == 0
+        at.asked[:] = [url for url in at.asked if "mail.test" not in url]
 
 
 def test_rows_are_tried_again_after_a_yes_and_not_after_a_no(shop: Shop) -> None:

@@ -132,12 +132,27 @@ def test_a_session_is_of_the_person_whose_token_was_shown(shop: Shop) -> None:
 
     session = httpx.post(f"{served.url}/login", data=sign_in, timeout=30).headers["set-cookie"]
     wrong = httpx.post(f"{served.url}/login", data={"token": "another"}, timeout=30)
+    goals = (
+        "/runs?tag=a",
+        "//evil.example/",
+        "/\\evil.example",
+        "https://evil.example",
+        "/?said=x",
+    )
+    led = [
+        httpx.post(f"{served.url}/login", params={"next": goal}, data=sign_in, timeout=30)
+        for goal in goals
+    ]
+    expired = served.post("/activations/visits/pause", Accept="text/html")
     mine = {"Cookie": session.partition(";")[0]}
 
     assert served.get("/", **mine).status_code == 200
     assert served.post("/api/sync/visits", **mine).status_code == 403
     assert served.get("/").status_code == 401
     assert wrong.status_code == 401
+    assert [each.headers["location"] for each in led] == ["/runs?tag=a", "/", "/", "/", "/"]
+    assert (expired.status_code, expired.headers["location"]) == (303, "/login")
+    assert "serve.tokens" in wrong.text
 
 
 def test_a_name_is_believed_from_a_trusted_proxy_alone(shop: Shop) -> None:

@@ -183,7 +183,7 @@ def test_with_a_token_the_page_wants_it_and_keeps_it_from_scripts(shop: Shop) ->
     cookie = right.headers["set-cookie"]
     value = cookie.partition(";")[0]
 
-    assert (outside.status_code, outside.headers["location"]) == (303, "/login")
+    assert (outside.status_code, outside.headers["location"]) == (303, "/login?next=%2Fquarantine")
     assert 'type="password"' in form.text
     assert wrong.status_code == 401
     assert "set-cookie" not in wrong.headers

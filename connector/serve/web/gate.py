@@ -9,11 +9,12 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from connector.rules.errors import why
 from connector.serve.web.bounds import MOST_OF_A_BODY
+from connector.serve.web.login import sent_to_sign_in
 from connector.serve.web.page import problem
 from connector.serve.web.persons import (
     VISITOR,
@@ -143,9 +144,8 @@ class Gate:
             return None
         if visitor := self._with_token(request, persons):
             return self._admitted(request, visitor)
-        html = "text/html" in request.headers.get("accept", "") and request.method == "GET"
-        if html and persons.sign_in:
-            return RedirectResponse("/login", 303)
+        if is_page(request) and persons.sign_in:
+            return sent_to_sign_in(request, from_elsewhere(request))
         return turned_away(
             request,
             "a token is needed" if persons.sign_in else "nobody is named by the proxy",
