@@ -105,10 +105,12 @@ def test_the_first_page_tells_of_rows_that_are_to_come_and_of_a_hold(shop: Shop)
     served = started(shop)
 
     waits = " ".join(served.get("/").text.split())
+    ended = served.get(f"/runs/{served.status['last_run']['run_id']}").text
     shop.add_many(9, first=100)
     shop.sync()
     held = " ".join(served.get("/").text.split())
 
+    assert "3 read, 0 delivered, 3 pending" in ended
     assert "3 pending" in waits
     assert "sends again <time" in waits
     assert "a hold</a>" not in waits

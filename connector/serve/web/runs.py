@@ -180,6 +180,8 @@ def lasting_of_answers(seconds: float) -> str:
 
 # --- what the ledger tells of it, in the order of time: in whichever process it ran ---------------
 
+BESIDE = ("submitted", "removed", "replaced", "waiting", "pending")
+"""What of a run's rows is told at its end where there are some."""
 SEEN = 0.01
 """Seconds that a phase must take to be told."""
 
@@ -238,5 +240,6 @@ def _phases(run: Document, tempo: Document | None) -> Iterator[Event]:
 def _ended(run: Document) -> Iterator[Event]:
     if run["finished_at"]:
         tone = {"stopped": "bad", "succeeded": "good"}.get(run["status"], "warn")
-        told = run["error"] or f"{run['read']:,} read, {run['delivered']:,} delivered"
+        names = ("read", "delivered", *(name for name in BESIDE if run[name]))
+        told = run["error"] or ", ".join(f"{run[name]:,} {words(name)}" for name in names)
         yield Event(run["finished_at"], f"ended: {words(run['status'])}", told, tone)
