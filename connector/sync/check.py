@@ -1,5 +1,6 @@
 """Find out whether a sync would work, before there is one. Writes nothing, sends no POST."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
@@ -237,10 +238,11 @@ def _keys(activation: Activation, reader: Reader, unusable: int) -> Iterator[Fin
     which = "only the first row of a key is sent"
     if activation.mirrors:
         which = REPEATED_KEYS[True]
+    stand = "stands" if number == 1 else "stand"
     if number:
         yield Finding(
             Level.DATA,
-            f"row_key {key} is not unique: {counted(number, 'key')} stand more than once, such as"
+            f"row_key {key} is not unique: {counted(number, 'key')} {stand} more than once, such as"
             f" {key_text(example)}; {which}",
             path,
         )
@@ -337,7 +339,8 @@ def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
 def _first_rows(seen: Preview, total: int, fits: bool) -> Iterator[Finding]:
     """What becomes of the rows that a run would record. `fits`: they were held against a schema."""
     number = seen.new + seen.invalid + seen.rejected
-    reasons = [each for each in seen.reasons.most_common() if each[0] not in seen.refusals]
+    found = _reasons(seen).most_common()
+    reasons = [each for each in found if each[0] not in seen.refusals]
     which = f"the first {counted(number, 'row')}"
     if not seen.read:
         yield Finding(Level.OK, "there is no row to read")
@@ -368,10 +371,23 @@ def _first_rows(seen: Preview, total: int, fits: bool) -> Iterator[Finding]:
 def _refused(seen: Preview, activation: Activation) -> Iterator[Finding]:
     """Rows of which it is certain that they are never sent as they are."""
     number = counted(seen.new + seen.invalid + seen.rejected, "row")
+    path, reasons = ("activations", activation.name, "contact", "column"), _reasons(seen)
     for reason in sorted(seen.refusals):
-        text = f"{seen.reasons[reason]:,} of the first {number} would be rejected, such as"
-        path = ("activations", activation.name, "contact", "column")
+        text = f"{reasons[reason]:,} of the first {number} would be rejected, such as"
         yield Finding(Level.DATA, f"{text} {seen.examples[reason]}: {reason}", path)
+    for reason, again in sorted(Counter(reason for _, reason in seen.again).items()):
+        example = next(key for key, each in seen.again if each == reason)
+        text = (
+            f"{counted(again, 'recorded row')} would be rejected, such as {example}: {reason}; a"
+            " row keeps the contact that it was recorded with, until it is rejected and"
+            f" `connector quarantine retry {activation.name}` maps it as the model has it by then"
+        )
+        yield Finding(Level.DATA, text, path)
+
+
+def _reasons(seen: Preview) -> Counter[str]:
+    """Those of the rows that were read."""
+    return seen.reasons - Counter(reason for _, reason in seen.again)
 
 
 def _compared(mirror: Mirror | None, new: int, total: int) -> Iterator[Finding]:

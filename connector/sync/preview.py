@@ -139,6 +139,7 @@ class Preview:
     """Recorded rows that would be rejected as those were, and why; none of them is `pending`."""
     outlook: Outlook = field(default_factory=lambda: Outlook(Would.SEND))
     reasons: Counter[str] = field(default_factory=Counter)
+    """Why rows are invalid, or would be rejected: those that are read, and those of `again`."""
     examples: dict[str, str] = field(default_factory=dict)
     refusals: set[str] = field(default_factory=set)
     """The reasons of rows that would be rejected."""
@@ -233,6 +234,8 @@ class Preview:
         self.empty = not self.read and hold and reading.is_empty()
         self.remember(source)
         self.again = refused_again(source.memory, source.activation)
+        for row_key, reason in self.again:
+            self.count_reason(reason, row_key)
 
     async def look_up(self, contacts: Contacts) -> None:
         """Look up what a run would look up before its first send."""
@@ -387,8 +390,6 @@ def _previewed(
                 result.identifiers.count(contacts, activation.contact, reports, cache)
     result.compare(source, reading)
     result.pending = max(0, reports.counts(activation.name)["pending"] - len(result.again))
-    for row_key, reason in result.again:
-        result.count_reason(reason, row_key)
     most, refused = show + len(result.again), {key for key, _ in result.again}
     waiting = reports.first_to_be_sent(activation.name, most, cap_of(activation))
     recorded = FirstRows(show)

@@ -205,3 +205,23 @@ def test_files_that_others_can_read_are_told(shop: Shop) -> None:
     assert done.code == 0
     for name in (".env", "ledger.db", "ledger.db.generation"):
         assert f"{name}, which holds" in messages(done, "advice"), name
+
+
+@pytest.mark.parametrize("more", ["description: Visits", "per_contact: {most: 1, every: 1d}"])
+def test_recorded_rows_that_an_edit_makes_unfit_are_none_of_the_first_rows(
+    shop: Shop, more: str
+) -> None:
+    shop.configure(limits="{rows: 2}", more=more)
+    shop.add_many(4)
+    assert shop.sync().run["status"] == "held"
+    shop.configure(identifier="email")
+    shop.add({"id": "new"})
+
+    told = shop.connector("check", "visits").said
+    done = shop.sync("--approve")
+
+    assert "1 of the first 1 row would be rejected, such as new: malformed contact" in told
+    assert "4 recorded rows would be rejected, such as v0: malformed contact" in told
+    assert "`connector quarantine retry visits` maps it" in told
+    assert "would be invalid" not in told
+    assert done.run["rejected"] == 4
