@@ -128,8 +128,7 @@ def _changes(activation: str, identity: Identity, known: Any) -> Iterator[Proble
         text = (
             f"row_key was {json.dumps(was.row_key)} when its rows were recorded and is now"
             f" {json.dumps(identity.row_key)}, so every row would count as new and be sent again."
-            f" {back}; or keep this activation as it was with paused: true, and write a new one"
-            " with start: now"
+            f" {back}; or {identity.begin_anew}"
         )
         yield _problem(activation, "row_key", text)
     # under another name the question is which name is meant; the address comes after that

@@ -59,6 +59,7 @@ class Identity:
     """The key that says what its rows go to; `target_word`: what people call that."""
     target_word: str = "schema"
     prefix: str = ""  # of its rows' references, among those of others that use the account
+    begin_anew: str = ""  # how one with other row keys is written beside it
 
 
 @dataclass(frozen=True, slots=True)

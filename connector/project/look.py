@@ -41,11 +41,13 @@ from connector.sync.check import (
     check_wait,
     findings_of,
 )
+from connector.sync.elsewhere import recorded_elsewhere, sending_alike
 from connector.sync.lookup import contacts_of
 from connector.sync.outlook import Stands
 from connector.sync.preflight import preflight, refuse_misfits
 from connector.sync.preview import Forecast, Preview
 from connector.sync.preview_mirror import preview_mirror
+from connector.sync.reading import plan
 from connector.sync.samples import deletions, samples
 from connector.sync.scope import OfRun
 from connector.sync.taking_back import told as told_of_stuck
@@ -125,9 +127,17 @@ def _preview(
             found = previewing.preview(source, show, cache)
             if now.reads_no_more:
                 found.leave_new()
+        if now.first or "model" in found.edited:
+            others = partial(_others, app, activation, source.memory)
+            found.elsewhere = recorded_elsewhere(plan(source), source.memory, now, others)
         known = source.memory.knows_references(activation.name)
         found.first_alone = can.proof is Proof.REQUEST and known is False
         return found, now
+
+
+def _others(app: App, activation: Activation, reports: Reports) -> Sequence[str]:
+    """The activations that send rows to where it does, under the same row key."""
+    return sending_alike(reports, activation.name, app.identity(activation))
 
 
 def _refuse_another(app: App, activation: Activation) -> None:
@@ -399,7 +409,8 @@ def _check_model(
                 )
             elif cap_of(activation):  # whose turn it is, all rows together say
                 compare = partial(previewing.preview, source, cache=cache)
-            checked = check_model(source, now, named, compare)
+            others = partial(_others, app, activation, source.memory)
+            checked = check_model(source, now, named, others, compare)
             called = app.called(app.settings.project.destination_of(activation))
             stuck = [
                 Finding(Level.DATA, told_of_stuck(each, called))

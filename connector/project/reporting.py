@@ -40,6 +40,7 @@ from connector.rules.errors import (
 )
 from connector.rules.grammar import Schedule
 from connector.rules.interaction import instant_text
+from connector.rules.keys import begin_anew
 from connector.rules.needs import Need, needs_of, needs_of_project
 from connector.rules.receipt import FOUND
 from connector.rules.selection import select_one
@@ -332,6 +333,7 @@ class Reporting:
             activation.target_key,
             activation.target_word,
             project.destinations[destination].prefix,
+            begin_anew(activation),
         )
 
     def place(self, name: str) -> float:

@@ -102,6 +102,17 @@ def split(text: str, columns: int) -> list[str]:
     return [re.sub(r"\\(.)", r"\1", part, flags=re.DOTALL) for part in parts]
 
 
+def begin_anew(activation: Activation) -> str:
+    """How one whose rows have other keys is written beside `activation`. A mirror cannot leave what
+    is there to another one, and would have it there twice."""
+    if activation.mirrors:
+        return (
+            "let it take back all that it has sent, as it was and with a model without rows (which"
+            " `connector approve` lets go); then keep it with paused: true, and write a new one"
+        )
+    return "keep this activation as it was with paused: true, and write a new one with start: now"
+
+
 def _problem(
     activation: Activation, column: int, was: Kind | None, now: Kind | None, example: str | None
 ) -> Problem:
@@ -110,7 +121,6 @@ def _problem(
         f"the column {activation.row_key[column]} of its row_key"
         f" held {was} when its rows were recorded and holds {now} now, which a row key writes in"
         f" another way{such}; every row would count as new and be sent again. Cast it in the model"
-        " back to what it was; or keep this activation as it was with paused: true, and write a"
-        " new one with start: now"
+        f" back to what it was; or {begin_anew(activation)}"
     )
     return of_activation(activation.name, "row_key", text=text)

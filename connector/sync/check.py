@@ -17,6 +17,7 @@ from connector.rules.grammar import Times
 from connector.rules.mapping import LONGEST_KEY, key_text
 from connector.rules.words import by_state, counted
 from connector.sync.behind import passed_over
+from connector.sync.elsewhere import Others, recorded_elsewhere
 from connector.sync.findings import REPEATED_KEYS
 from connector.sync.limits import FIRST_SYNC_ROWS
 from connector.sync.outlook import BY_ROWS, Outlook, Stands, Would
@@ -139,11 +140,13 @@ def check_model(
     source: Source[Reports],
     stands: Stands,
     named: bool,
+    others: Others,
     compare: Callable[[int], Preview] | None = None,
 ) -> Checked:
     """Look at the model, its columns and keys, its first rows, and what a run would do with them.
-    `named`: somebody wants just this activation; `compare`: how a whole model is compared, so many
-    rows of which are kept, where its first rows do not say what becomes of it."""
+    `named`: somebody wants just this activation; `others`: see elsewhere.py; `compare`: how a whole
+    model is compared, so many rows of which are kept, where its first rows do not say what becomes
+    of it."""
     schema, reader = source.schema, source.reader
     findings: list[Finding] = []
     outlook = None
@@ -168,6 +171,7 @@ def check_model(
         findings += _position(reading, seen.cursors)
         findings += _first_rows(seen, total, fits=schema is not None)
         findings += _refused(seen, activation)
+        seen.elsewhere = recorded_elsewhere(reading, source.memory, stands, others)
         outlook = seen.foresee(activation, stands)
         findings += _next_run(activation, stands, outlook, named)
         if activation.mirrors:

@@ -137,6 +137,8 @@ class Preview:
     pending: int = 0
     again: Sequence[tuple[str, str]] = ()
     """Recorded rows that would be rejected as those were, and why; none of them is `pending`."""
+    elsewhere: str | None = None
+    """That rows which are new here are recorded of another activation."""
     outlook: Outlook = field(default_factory=lambda: Outlook(Would.SEND))
     reasons: Counter[str] = field(default_factory=Counter)
     """Why rows are invalid, or would be rejected: those that are read, and those of `again`."""
@@ -180,6 +182,8 @@ class Preview:
             ahead = Ahead(self.new, seen, self.compared, self.gauge, self.whole, again)
             self.outlook = self._in_turn(what_next_run_would_do(activation, stands, ahead))
         self.outlook = and_what_may_be(self.outlook, stands)
+        if self.elsewhere:
+            self.outlook = replace(self.outlook, notes=(*self.outlook.notes, self.elsewhere))
         return self.outlook
 
     def _in_turn(self, outlook: Outlook) -> Outlook:

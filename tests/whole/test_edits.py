@@ -269,3 +269,65 @@ def test_a_row_in_doubt_is_settled_before_the_schema_changes(shop: Shop) -> None
     assert "not settled under the schema visit" in refused.out
     assert settled.run["delivered"] == 1
     assert shop.posts == 1
+
+
+LOW = """
+  low:
+    model: {{sql: "select * from visits where rating <= 2"}}
+    schema_id: visit
+    row_key: id
+    start: {start}
+    contact: {{column: contact, identifier: contactId}}
+    payload: {{visitId: id}}
+"""
+SAME = 'recorded of "{}", which sends to the same place under the same row key'
+
+
+def told_of(shop: Shop, name: str) -> tuple[str, str]:
+    """What check and preview say of an activation."""
+    return shop.connector("check", name).said, shop.connector("preview", name).said
+
+
+def test_who_splits_an_activation_is_told_of_rows_that_would_go_out_once_more(shop: Shop) -> None:
+    shop.add_many(10)
+    shop.sync()
+    shop.configure(model="select * from visits where rating > 2")
+    before = shop.config.read_text()
+
+    shop.config.write_text(before + LOW.format(start="all"))
+    for told in told_of(shop, "low"):
+        assert "such as v0 are new here" in told
+        assert SAME.format("visits") in told
+        assert "write start: now" in told
+    shop.config.write_text(before + LOW.format(start="now"))
+    assert not any("new here" in told for told in told_of(shop, "low"))
+    shop.sync()
+    shop.add_many(5, first=10)
+    shop.sync()
+
+    assert set(shop.stored.values()) == {1}
+    assert not any("new here" in told for name in ("low", "visits") for told in told_of(shop, name))
+
+
+def test_who_makes_one_of_two_is_told_of_rows_that_the_other_one_has(shop: Shop) -> None:
+    shop.configure(model="select * from visits where rating > 2")
+    shop.config.write_text(shop.config.read_text() + LOW.format(start="all"))
+    shop.add_many(10)
+    shop.sync()
+    shop.configure(model="select * from visits")
+
+    for told in told_of(shop, "visits"):
+        assert "such as v0 are new here" in told
+        assert SAME.format("low") in told
+        assert "keep them out of one of the two models" in told
+
+
+def test_rows_of_another_schema_or_row_key_are_others(shop: Shop) -> None:
+    shop.sandbox.engage.add_schema({**SCHEMA, "id": "other"})
+    shop.add_many(3)
+    shop.sync()
+    low = LOW.format(start="all")
+    for other in (low.replace(": visit\n", ": other\n"), low.replace("key: id", "key: [id, sku]")):
+        shop.configure()
+        shop.config.write_text(shop.config.read_text() + other)
+        assert not any("new here" in told for told in told_of(shop, "low"))

@@ -210,15 +210,28 @@ def test_limit_bounds_what_is_replaced(mirror: Shop) -> None:
     assert counts(mirror) == {"delivered": 11, "removed": 1}
 
 
-def test_rows_whose_row_key_was_edited_are_refused(mirror: Shop) -> None:
+def test_rows_whose_row_key_was_edited_are_refused_with_a_way_that_a_mirror_has(
+    mirror: Shop,
+) -> None:
     model(mirror, a=1, b=2)
     mirror.sync()
-    mirror.configure(row_key="sku")
+    mirror.configure(row_key="[id, sku]")
 
     done = mirror.sync()
 
     assert (done.code, deletions(mirror), len(there(mirror))) == (2, 0, 2)
-    assert "row_key" in done.err + done.out
+    assert "row_key was" in done.out
+    assert "let it take back all that it has sent" in done.out
+    assert "start: now" not in done.out
+
+    mirror.configure(row_key="id", model="select * from visits where false")
+    assert mirror.sync().run["status"] == "held"
+    assert mirror.connector("approve", "visits").code == 0
+    assert mirror.sync().run["removed"] == 2
+    anew = "mode: mirror\n    renamed_from: false"
+    mirror.configure(name="anew", row_key="[id, sku]", model="select * from visits", more=anew)
+    assert mirror.sync().run["delivered"] == 2
+    assert mirror.stored == {"a": 1, "b": 1}
 
 
 def test_a_key_that_stands_in_two_batches_counts_once(
