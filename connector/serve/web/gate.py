@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from connector.rules.errors import why
 from connector.serve.web.bounds import MOST_OF_A_BODY
-from connector.serve.web.login import sent_to_sign_in
+from connector.serve.web.goal import sent_to_sign_in
 from connector.serve.web.page import problem
 from connector.serve.web.persons import (
     VISITOR,
