@@ -43,7 +43,8 @@ Edition = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What must not change under an activation's name, since it decides what a row is."""
+    """What must not change under an activation's name, since it decides what a row is.
+    `neighbours`: the names of the other activations that are configured."""
 
     destination: str
     schema_id: str
@@ -52,7 +53,6 @@ class Identity:
     """Its earlier name; False: it is a new one, whatever else the ledger knows."""
     previous_schema_id: str | None = None  # under which its rows were sent before
     neighbours: frozenset[str] = frozenset()
-    """The names of the other activations that are configured."""
     place: Place | None = None
     """Where its destination is; None: not known, in a ledger of an older connector."""
     target_key: str = "schema_id"
