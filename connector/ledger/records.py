@@ -53,8 +53,7 @@ class Identity:
     """Its earlier name; False: it is a new one, whatever else the ledger knows."""
     previous_schema_id: str | None = None  # under which its rows were sent before
     neighbours: frozenset[str] = frozenset()
-    place: Place | None = None
-    """Where its destination is; None: not known, in a ledger of an older connector."""
+    place: Place | None = None  # of its destination; None: not known, by an older connector
     target_key: str = "schema_id"
     """The key that says what its rows go to; `target_word`: what people call that."""
     target_word: str = "schema"
