@@ -231,20 +231,25 @@ def _silent_rename(c: Connection, activation: str, identity: Identity) -> list[P
     under a name that another one had when its rows were sent."""
     if identity.renamed_from is False:
         return []
-    query = select(watermarks.c.activation).where(
+    w, targets = watermarks.c, {identity.schema_id, identity.previous_schema_id} - {None}
+    query = select(w.activation, w.schema_id).where(
         sends_to(identity.place, [identity.destination]),
-        watermarks.c.schema_id == identity.schema_id,
-        watermarks.c.activation.not_in([activation, *identity.neighbours]),
+        w.schema_id.in_(targets),
+        w.activation.not_in([activation, *identity.neighbours]),
     )
-    gone = sorted(row[0] for row in c.execute(query))
-    said, own = identity.renamed_from, watermarks.c.origin == activation
+    gone = sorted((row[0], row[1] == identity.schema_id) for row in c.execute(query))
+    said, own = identity.renamed_from, w.origin == activation
     nor = f' (nor "{said}", its earlier name as it is written)' if said else ""
     if gone:
+        name, same = gone[0]
+        where = f"sends to the same {identity.target_word}"
+        if not same:
+            where = f"sent to {identity.previous_schema_id}, as is written in previous_schema_id,"
         text = (
-            f'the ledger does not know it{nor}, but "{gone[0]}", which sends to the same'
-            f" {identity.target_word} and is no longer configured. If it is the same under a new"
-            f" name, add renamed_from: {gone[0]}, and what was sent is not sent again; if it is"
-            f' another one, say renamed_from: false, or keep "{gone[0]}" with paused: true'
+            f'the ledger does not know it{nor}, but "{name}", which {where} and is no longer'
+            f" configured. If it is the same under a new name, add renamed_from: {name}, and what"
+            " was sent is not sent again; if it is another one, say renamed_from: false, or keep"
+            f' "{name}" with paused: true'
         )
     elif other := c.execute(select(watermarks.c.activation).where(own)).scalar():
         text = (

@@ -162,6 +162,28 @@ def test_what_waits_of_an_activation_that_was_removed_is_told_and_can_be_given_u
     assert shop.connector("status", "--json").json["needs"] == []
 
 
+def test_another_name_and_another_schema_at_once_are_one_edit_that_has_to_be_said(
+    shop: Shop,
+) -> None:
+    shop.sandbox.engage.add_schema({**SCHEMA, "id": "visit_v2"})
+    shop.add_many(3)
+    shop.sync()
+
+    before = "previous_schema_id: visit"
+    for more in (before, f"{before}\n    renamed_from: vists"):
+        shop.configure(name="guests", schema="visit_v2", more=more)
+        for command in (["sync"], ["preview", "guests"], ["check", "guests"]):
+            done = shop.connector(*command)
+            assert done.code == 2, command
+            assert '"visits", which sent to visit' in done.said
+            assert "renamed_from: visits" in done.said
+    shop.configure(more=f"{before}\n    renamed_from: visits")
+    shop.add_many(2, first=3)
+
+    assert shop.sync().run["delivered"] == 2
+    assert set(shop.stored.values()) == {1}
+
+
 def test_a_renamed_activation_goes_on_where_it_was(shop: Shop) -> None:
     shop.add_many(3)
     shop.sync()
