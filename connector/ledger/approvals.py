@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, insert, select, 
 from connector.basis import dataclass
 from connector.ledger.deeds import APPROVED, EDITED, REFUSED, Entry, approvals, audit, note
 from connector.ledger.leases import Book
-from connector.ledger.mirrored import CHANGED, changes, cover, is_of
+from connector.ledger.mirrored import CHANGED, TAKING_BACK, changes, cover, is_of
 from connector.ledger.paging import PAGE, open_rows
 from connector.ledger.records import Run, instant, milliseconds
 from connector.ledger.tables import NOW, chunks, deliveries, ledgers, runs, watermarks
@@ -30,8 +30,6 @@ EXAMPLES = 5
 
 d, a, g = deliveries.c, approvals.c, changes.c
 OF_APPROVAL = (approvals, (a.expires_at <= NOW).label("late"))
-TAKING_BACK = ("remove", "replace")
-"""What a mirror wants with a row that is at the destination."""
 
 
 @dataclass(frozen=True, slots=True)

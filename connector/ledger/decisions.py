@@ -12,10 +12,11 @@ from typing import Any, ClassVar
 from sqlalchemy import Connection, and_, bindparam, case, func, select
 
 from connector.basis import dataclass
-from connector.ledger.deeds import DEED, SETTLED, Entry, note
+from connector.ledger.deeds import DEED, SETTLED, Entry, end_hold, note
 from connector.ledger.deeds import DISCARDED as GIVEN_UP
 from connector.ledger.deeds import RETRIED as TRIED_AGAIN
 from connector.ledger.leases import Book
+from connector.ledger.mirrored import has_lost_its_rows
 from connector.ledger.moving import BODY, LAST, Move, Row, Told, body, move, remember_beginnings
 from connector.ledger.ownership import alone, owned
 from connector.ledger.paging import holding, open_rows
@@ -171,6 +172,8 @@ class Decisions(Book):
                         f"{gone} of {len(entries)} rows moved while this was decided, so nothing"
                         " was changed; look at them again"
                     )
+            if has_lost_its_rows(c, lease.activation):
+                end_hold(c, lease.activation)
 
 
 def _refuse_owned(c: Connection, activation: str, entries: Sequence[Decision]) -> None:

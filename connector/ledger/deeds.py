@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, Index, String, Table, Text, insert
+from sqlalchemy import BigInteger, Column, Connection, Index, String, Table, Text, insert, update
 
 from connector.basis import dataclass
-from connector.ledger.tables import NOW, Id, metadata
+from connector.ledger.tables import NOW, Id, metadata, watermarks
 
 APPROVED, REFUSED, EDITED = "approved", "approval_refused", "edited"
 PAUSED, RESUMED = "paused", "resumed"
@@ -90,3 +90,11 @@ def note(c: Connection, entry: Entry, now: int | None = None) -> None:
             details=json.dumps(entry.details, ensure_ascii=False),
         )
     )
+
+
+def end_hold(c: Connection, activation: str) -> None:
+    """It is held no more: there is nothing left that anybody could let go."""
+    mine, a = watermarks.c.activation == activation, approvals.c
+    c.execute(update(watermarks).where(mine).values(held=None))
+    standing = (a.activation == activation, a.used_by.is_(None), a.void.is_(None))
+    c.execute(update(approvals).where(*standing).values(void="all that was held is given up"))

@@ -12,10 +12,10 @@ from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 
 from connector.basis import dataclass
 from connector.ledger.contacts import contacts
-from connector.ledger.deeds import DEED, Entry, note
+from connector.ledger.deeds import DEED, Entry, end_hold, note
 from connector.ledger.deeds import FORGOTTEN as FORGOT
 from connector.ledger.leases import Book
-from connector.ledger.mirrored import Aim, changes
+from connector.ledger.mirrored import Aim, changes, has_lost_its_rows
 from connector.ledger.moving import FORGOTTEN, Move, Row, Told, move
 from connector.ledger.ownership import remember_removed, rows_with
 from connector.ledger.paging import open_rows
@@ -148,6 +148,8 @@ class Persons(Book, HeldRows):
                 raise StaleMove(
                     "a row moved while it was to be forgotten, so nothing was; try again"
                 )
+            if has_lost_its_rows(c, lease.activation):
+                end_hold(c, lease.activation)
 
     @repeated
     def forget_pruned(self, by: str) -> None:

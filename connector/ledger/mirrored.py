@@ -44,6 +44,7 @@ from connector.ledger.tables import (
 )
 from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules.delivery import CAME_AGAIN, MAY_BE_THERE, State
+from connector.rules.hold import Hold
 from connector.rules.turns import Turn
 
 changes = Table(  # of a mirror: what the model says now of a row that is recorded otherwise
@@ -103,8 +104,13 @@ class Aim(StrEnum):
     """The model has its row no more: take it back."""
     REPLACE = "replace"
     """Its row reads differently: take it back, and send what the row says now."""
+
     LOOK = "look"
     """The ledger comes from a backup: look whether it is still there."""
+
+
+TAKING_BACK = (Aim.REMOVE, Aim.REPLACE)
+"""What a mirror wants with a row that is at the destination."""
 
 
 class Covers(Enum):
@@ -271,11 +277,26 @@ class Stuck:
     words: str | None = None
 
 
+def has_lost_its_rows(c: Connection, activation: str) -> bool:
+    """Whether it is held, and none is left of the rows that it is held for."""
+    text = c.execute(
+        select(watermarks.c.held).where(watermarks.c.activation == activation)
+    ).scalar()
+    held = Hold.of(text) if text else None
+    if held is None or not held.ends_with_its_rows:
+        return False
+    # where none was to be sent, it is about those that were refused
+    states = (State.PENDING,) if held.due else (State.PENDING, State.INVALID, State.REJECTED)
+    rows = select(d.id).where(d.activation == activation, d.state.in_(states), OPEN)
+    wishes = select(d.id).select_from(CHANGED).where(is_of(activation), g.aim.in_(TAKING_BACK))
+    return not c.execute(select(or_(exists(rows), exists(wishes)))).scalar()
+
+
 def cover(c: Connection, activation: str, approval: int) -> int:
     """What stands beside rows of the activation now, to be taken back, goes by that approval; how
     many rows that are."""
     ours = select(d.id).where(d.id == g.delivery_id, d.activation == activation)
-    statement = update(changes).where(g.aim.in_((Aim.REMOVE, Aim.REPLACE)), exists(ours))
+    statement = update(changes).where(g.aim.in_(TAKING_BACK), exists(ours))
     return c.execute(statement.values(approved=approval)).rowcount
 
 

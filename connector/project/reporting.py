@@ -41,7 +41,7 @@ from connector.rules.errors import (
 from connector.rules.grammar import Schedule
 from connector.rules.interaction import instant_text
 from connector.rules.keys import begin_anew
-from connector.rules.needs import Need, needs_of, needs_of_project
+from connector.rules.needs import Need, needs_of, needs_of_project, notes_of
 from connector.rules.receipt import FOUND
 from connector.rules.selection import select_one
 from connector.rules.turns import Cap, Waiting, cap_of
@@ -384,7 +384,7 @@ def state_now(document: Document) -> str:
         return HELD
     if last["status"] == "stopped":
         return "stopped"
-    return "attention" if waiting_for_person(document["counts"]) or last["notes"] else "succeeded"
+    return "attention" if waiting_for_person(document["counts"]) or notes_of(last) else "succeeded"
 
 
 def _lag(read_ago: int | None) -> float | None:

@@ -63,6 +63,11 @@ class Hold:
     askers: Sequence[str | None] = ()
 
     @property
+    def ends_with_its_rows(self) -> bool:
+        """Whether it is about rows, and not about what the model, or its build, is."""
+        return not (self.build or self.emptied or self.empty)
+
+    @property
     def text(self) -> str:
         """For the ledger."""
         return json.dumps(asdict(self))

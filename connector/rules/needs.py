@@ -9,6 +9,7 @@ from typing import Protocol
 from connector.basis import dataclass
 from connector.rules.deed import Document
 from connector.rules.delivery import waiting_for_person
+from connector.rules.errors import HELD
 from connector.rules.receipt import FOUND
 from connector.rules.words import by_state, counted, rows
 
@@ -85,8 +86,15 @@ def needs_of(document: Document) -> Iterator[Need]:
         text = "the ledger was put back from a backup: rows are read back before they are sent"
         yield Need(name, "paused" if document["paused_by"] else "backup", text)
     if document["state"] == "attention" and last and not document["held"]:
-        for note in last["notes"]:
+        for note in notes_of(last):
             yield Need(name, "note", note, run_id=last["run_id"])
+
+
+def notes_of(last: Document) -> Sequence[str]:
+    """What the newest run has to say of an activation that is not held: why that run was held, its
+    last note, is over."""
+    notes: Sequence[str] = last["notes"]
+    return notes[:-1] if last["status"] == HELD else notes
 
 
 class Failing(Protocol):

@@ -12,6 +12,7 @@ from connector.project.app import App
 from connector.rules import clocks
 from connector.rules.delivery import waiting_for_person
 from connector.rules.errors import ConnectorError
+from connector.rules.needs import notes_of
 from connector.rules.telling import Channel, Progress
 
 log = Log(__name__)
@@ -112,5 +113,5 @@ class Lateness:
 
 def _is_decided(standing: Standing) -> bool:
     last = standing.last_run
-    over = last is not None and last["status"] != "running" and not last["notes"]
+    over = last is not None and last["status"] != "running" and not notes_of(last)
     return over and not standing.is_held and not waiting_for_person(standing.counts)

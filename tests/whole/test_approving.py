@@ -8,7 +8,7 @@ import pytest
 
 from connector.rules.approval import what_goes
 from connector.sandbox.behaviour import Faults
-from tests.whole.shop import Shop, behaving
+from tests.whole.shop import Shop, behaving, contact_id
 
 
 @pytest.fixture
@@ -399,3 +399,84 @@ def test_who_must_be_another_is_told_how_to_approve(held: Shop) -> None:
 
     assert "`connector approve` by somebody else than who asked for it lets exactly these" in told
     assert "sync --approve" not in told
+
+
+# --- a hold without rows -------------------------------------------------------------------------
+
+
+def discard(shop: Shop, *which: str) -> None:
+    done = shop.connector("quarantine", "discard", "visits", *which, "--yes", "--json")
+    assert done.code == 0, done.err
+
+
+def outlooks(shop: Shop) -> list[tuple[str, int]]:
+    """What `preview` and `check` say of the next run, and how many rows a preview would send."""
+    preview = shop.connector("preview", "visits", "--json").json
+    checked = shop.connector("check", "--json").json["activations"][0]["outlook"]
+    sends = preview["new"] + preview["pending"]
+    return [(preview["outlook"]["would"], sends), (checked["would"], sends)]
+
+
+def test_a_hold_whose_rows_were_all_discarded_is_over_and_the_next_run_reads(held: Shop) -> None:
+    held.add_many(2, first=4)
+
+    discard(held, "--state", "pending")
+    status = held.connector("status", "--json").json["activations"][0]
+    said = outlooks(held)
+    approving = approved(held, code=2)
+    run = held.sync().run
+
+    assert (status["held"], status["hold"], status["needs"]) == (None, None, [])
+    assert status["state"] == "succeeded"
+    assert said == [("send", 2), ("send", 2)]
+    assert "nothing is held" in approving["error"]["message"]  # type: ignore[index]
+    assert (run["status"], run["read"] > 0, run["delivered"]) == ("succeeded", True, 2)
+    assert run["done"] is True
+    assert held.stored == Counter(["v4", "v5"])
+
+
+def test_what_a_run_reads_after_such_a_hold_is_judged_anew(held: Shop) -> None:
+    approved(held, "--by", "bert")
+    held.add_many(3, first=4)
+
+    discard(held, *(f"v{i}" for i in range(4)))
+    said = outlooks(held)
+    run = held.sync("--by", "carl").run
+
+    assert said == [("be_held", 3), ("be_held", 3)]
+    assert (run["status"], run["staged"], held.posts) == ("held", 3, 0)
+    others(held)
+    assert approved(held, "--by", "anna")["by"] == "anna"  # who asked for what is given up
+    newest = held.connector("approve", "visits", "--yes", "--by", "anna", "--json").json
+    assert newest["counts"]["rows"] == 3
+
+
+def test_a_hold_for_invalid_rows_alone_is_over_when_these_are_discarded(shop: Shop) -> None:
+    shop.configure(limits="{refused: 10%}")
+    shop.add({"id": "bad", "rating": 9}, {"id": "worse", "rating": 9})
+    first = shop.sync().run["status"]
+    shop.add({"id": "v0"}, {"id": "v1"})
+
+    discard(shop, "bad")
+    one_is_left = [would for would, _ in outlooks(shop)]
+    discard(shop, "worse")
+    said = outlooks(shop)
+    run = shop.sync().run
+
+    assert (first, one_is_left) == ("held", ["be_held", "be_held"])
+    assert said == [("send", 2), ("send", 2)]
+    assert (run["status"], run["delivered"]) == ("succeeded", 2)
+
+
+def test_a_hold_is_over_when_all_of_its_rows_are_forgotten(shop: Shop) -> None:
+    shop.configure(limits="{rows: 1}")
+    shop.add({"id": "v0"}, {"id": "v1"})
+    assert shop.sync().run["status"] == "held"
+    shop.execute("delete from visits")
+    shop.add({"id": "v2", "seen_at": "2026-11-02 10:00:00", "contact": contact_id(2)})
+
+    done = shop.connector("forget", "--contact", contact_id(1), "--yes", "--json")
+    run = shop.sync().run
+
+    assert done.code == 0, done.err
+    assert (run["status"], run["delivered"], shop.stored) == ("succeeded", 1, Counter(["v2"]))

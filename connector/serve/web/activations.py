@@ -17,6 +17,7 @@ from connector.project.receipts import receipts
 from connector.project.reporting import rhythm_and_zone
 from connector.rules.activation import Activation
 from connector.rules.lanes import lane_of, lane_text
+from connector.rules.needs import notes_of
 from connector.rules.window import ANY_TIME, window_of, window_text
 from connector.rules.words import words
 from connector.serve.service import Service
@@ -87,6 +88,7 @@ def _told(service: Service, found: Activation) -> dict[str, Any]:
     window = window_of(found, service.app.settings.project.warehouse.timezone)
     return {
         "a": document,
+        "notes": notes_of(document["last_run"]) if document["last_run"] else (),
         "rate": _rate(service, destination, document["running"] is not None),
         "rhythm": rhythm_and_zone(found.schedule),
         "verified": rhythm_and_zone(found.verify.schedule if found.verify else None),
