@@ -22,6 +22,7 @@ from connector.rules.errors import DestinationUnusable, Interrupted
 from connector.rules.read_back import Absent, ReadBack, Shown, Stored, Unread
 from connector.rules.trial import Aim, LeftTrial, Trial
 from connector.sync.side_by_side import Stop
+from connector.sync.sweep import not_known_again
 from connector.sync.trials import TrialBook
 
 LOOK_AGAIN = timedelta(seconds=1)
@@ -213,7 +214,11 @@ class Leftovers:
 
     async def _without_schema(self, left: LeftTrial) -> Step:
         there, target = self.book.destination, left.trial.target
-        if await there.definition(target) is not None:
+        definition = await there.definition(target)
+        if definition is not None:
+            if definition.display_name != left.trial.reference:
+                await self.book.absent(left.number)
+                return Stuck(not_known_again(target))
             match await there.delete_schema(target):
                 case Refused(reason) | NotApplied(reason) | Unknown(reason):
                     return Stuck(f"the schema {target} of a probe is not deleted: {reason}")

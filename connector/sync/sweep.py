@@ -220,8 +220,9 @@ class Sweep:
                 await self.book.absent(left.number)
                 return True
             if there.display_name != left.trial.reference:
-                await self.book.absent(left.number)  # it is somebody else's
-                return True
+                await self.book.absent(left.number)
+                self.result.left.append(not_known_again(target))
+                return False
             outcome = await self.destination.delete_schema(target)
             if isinstance(outcome, Applied):
                 while await self.destination.definition(target) is not None:
@@ -259,3 +260,12 @@ def is_of(trial: Trial, stored: Stored) -> bool:
     created = datetime.fromisoformat(trial.created)
     near = stored.created is None or abs(stored.created - created) < timedelta(seconds=1)
     return near and all(sent.get(name) == value for name, value in stored.payload.items())
+
+
+def not_known_again(target: str) -> str:
+    """A schema that has not the name that a probe gives its own: somebody else's, or one that the
+    destination shows with another name."""
+    return (
+        f"the schema {target} has not the name that the probe gave it, and was left alone; if"
+        f" nobody else has made it: connector schema delete {target}"
+    )

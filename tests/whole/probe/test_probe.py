@@ -1,5 +1,6 @@
 """`connector probe` of Engages that behave in any way: each answer is right, nothing is left."""
 
+import dataclasses
 import json
 import random
 import signal
@@ -13,6 +14,7 @@ from connector.destinations import http
 from connector.destinations.engage import trying
 from connector.sandbox.behaviour import ReadFaults
 from connector.sandbox.engage.behaviour import Behaviour
+from connector.sandbox.engage.schemas import Schema, parse_schema
 from connector.sync import sweep
 from tests.targets import PROVE, in_short
 from tests.whole.probe.engages import DELAYS, engage, expected, wrong
@@ -171,6 +173,30 @@ def test_what_a_killed_probe_left_and_cannot_be_asked_for_is_told_in_a_sentence(
     assert "requests in a row got no answer" in silent.json["error"]["message"]
     assert again.code == 0
     assert is_clean(shop)
+
+
+@pytest.mark.parametrize("cleaner", ["probe", "send"])
+def test_a_schema_that_is_not_shown_as_it_was_made_is_left_alone_and_told(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, cleaner: str
+) -> None:
+    def renamed(*made: Any, **how: Any) -> Schema:
+        return dataclasses.replace(parse_schema(*made, **how), display_name="Something else")
+
+    monkeypatch.setattr("connector.sandbox.engage.store.parse_schema", renamed)
+    if cleaner == "send":
+        shop.add_many(1)
+        process = shop.start("probe", *CONTACT, "--json")
+        until(lambda: len(shop.sandbox.engage.schemas()) > 1)
+        killed(process)
+        done = shop.connector("send", "visits", "v0", "--to", contact_id(1), "--yes", "--json")
+        left = done.json
+    else:
+        done = probe(shop)
+        left = done.json["left"]
+
+    assert done.code == 1
+    assert "connector schema delete connectorProbe" in str(left)
+    assert [s.id for s in shop.sandbox.engage.schemas()] == ["visit", "connectorProbe"]
 
 
 def test_nothing_is_made_unless_somebody_agrees(shop: Shop) -> None:
