@@ -113,3 +113,8 @@ def _line(event: Document) -> tuple[str, ...]:
         str(event["http_status"] or "-"),
         "; ".join(why),
     )
+
+
+def without_command(text: str) -> str:
+    """What stands in the way, for a page: there a button does what the command would."""
+    return text.partition("; `connector")[0]

@@ -69,6 +69,15 @@ def test_the_token_is_asked_for_once(shop: Shop) -> None:
         at.go("/quarantine")
         assert at.page.get_by_text("No row waits for a person.").count() == 1
 
+        at.page.get_by_role("button", name="Sign out").click()
+        at.page.get_by_text("You are signed out.").wait_for()
+        at.page.wait_for_url("**/login")  # without the words
+        at.page.reload()
+        at.page.get_by_label("Token").wait_for()
+        assert at.page.get_by_text("You are signed out.").count() == 0  # it is said once
+        at.go("/")
+        at.page.get_by_label("Token").wait_for()
+
 
 def test_a_link_in_a_message_opens_its_page_for_who_has_signed_in(shop: Shop) -> None:
     with browsing(started(shop, CONNECTOR_TOKEN="open sesame")) as at:

@@ -213,3 +213,26 @@ def test_without_a_name_the_page_says_by_what_it_was_let_in(shop: Shop) -> None:
     assert served.get("/api/audit?after=abc", **bearer).status_code == 404
     older = served.get(f"/api/audit?after={entries[0]['id']}", **bearer).json()["entries"]
     assert older == entries[1:]
+
+
+def test_whoever_signs_out_has_to_sign_in_again_in_that_browser_alone(shop: Shop) -> None:
+    served = served_with(shop, BY_TOKEN)
+    accept = {"Accept": "text/html"}
+    with (
+        httpx.Client(base_url=served.url, headers=accept, timeout=30) as browser,
+        httpx.Client(base_url=served.url, headers=accept, timeout=30) as another,
+    ):
+        for each in (browser, another):
+            each.post("/login", data={"token": TOKENS["vera"]})
+        signed_in = browser.get("/").text
+        out = browser.post("/logout")
+        told = browser.get(out.headers["location"]).text
+        after = browser.get("/")
+        other = another.get("/")
+
+    assert ("Sign out" in signed_in, "as <bdi>vera</bdi>" in signed_in) == (True, True)
+    assert "You are signed out." in told
+    assert (after.status_code, after.headers["location"]) == (303, "/login")
+    assert other.status_code == 200
+    assert "Sign out" not in get(served, "/", "vera").text  # a program shows its token each time
+    assert browser.cookies.get("connector_session") is None

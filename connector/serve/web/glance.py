@@ -10,6 +10,7 @@ from connector.rules.deed import Document
 from connector.rules.delivery import waiting_for_person
 from connector.rules.needs import BAD, Need, needs_of
 from connector.serve.web.charts import STRIP, line, strip
+from connector.show.story import without_command
 
 DAYS = 30
 
@@ -89,8 +90,7 @@ def _linked(need: Need) -> Linked:
             link, action = f"/runs/{need.run_id}", "Look"
         case _:
             link, action = here, "Look"
-    text = need.text.partition("; `connector")[0]  # here a button does it
-    return Linked(need.name, text, link, action, need.tone, here)
+    return Linked(need.name, without_command(need.text), link, action, need.tone, here)
 
 
 def of_project(app: App) -> list[Linked]:

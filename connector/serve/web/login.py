@@ -1,10 +1,11 @@
-"""The page that takes the token, gives a browser a session, and leads on to what was asked."""
+"""Signing in, which gives a browser a session for the token and leads on to what was asked, and
+signing out."""
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from connector.serve.web.goal import goal_of
-from connector.serve.web.page import form_of, page
+from connector.serve.web.page import form_of, page, said
 from connector.serve.web.persons import COOKIE, Persons, session_of
 
 
@@ -25,4 +26,11 @@ async def login(request: Request) -> Response:
     response = RedirectResponse(goal, 303)
     secure = request.scope["scheme"] == "https"
     response.set_cookie(COOKIE, session_of(token), httponly=True, samesite="strict", secure=secure)
+    return response
+
+
+async def logout(request: Request) -> Response:
+    """Take the session away from this browser; the token is good for others still."""
+    response = said("/login", "You are signed out.")
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return response

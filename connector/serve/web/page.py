@@ -27,7 +27,7 @@ from connector.rules.words import words
 from connector.serve.web.bounds import MOST_OF_A_BODY
 from connector.serve.web.persons import Forbidden, from_elsewhere, visitor_of
 from connector.show.blocks import match_rate
-from connector.show.story import because_text
+from connector.show.story import because_text, without_command
 from connector.show.terminal import ON_PAGES, plain_on_page
 
 LONGEST_CELL = 300
@@ -266,6 +266,7 @@ ENVIRONMENT.filters.update(
     capitalize_first=lambda text: f"{text[:1].upper()}{text[1:]}",
     heading=lambda name: f"#{words(name).capitalize()}",
     with_code=with_code,
+    without_command=without_command,
     words=words,
     took=_took,
     lasted=lambda receipt: _took({**receipt, "started_at": receipt["began_at"]}),

@@ -5,7 +5,7 @@ import ipaddress
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from enum import StrEnum
 from hashlib import sha256
 from urllib.parse import urlsplit
@@ -46,6 +46,8 @@ class Visitor:
     name: str | None = None
     role: Role = Role.APPROVER
     nameless: str = "the web page"
+    in_session: bool = False
+    """They have signed in with this browser."""
 
     def may(self, needed: Role) -> bool:
         return self.role.rank >= needed.rank
@@ -95,7 +97,7 @@ class Persons:
         """Whose session a browser has."""
         given = request.cookies.get(COOKIE, "")
         found = [v for token, v in self._tokens() if is_token(given, session_of(token))]
-        return found[0] if found else None
+        return replace(found[0], in_session=True) if found else None
 
     def by_proxy(self, request: Request) -> Visitor | None:
         """Whom a trusted proxy names. From any other address the header says nothing."""
@@ -142,7 +144,7 @@ def refusal(visitor: Visitor, needed: Role) -> str:
 
 FINAL = ("/quarantine/settle", "/quarantine/discard")
 FINAL_TOO = re.compile(r"/api/approve/.*|.*/approve|/runs/[^/]+/undo")
-LOOKS = ("/rows/now", "/quarantine/now", "/login")
+LOOKS = ("/rows/now", "/quarantine/now", "/login", "/logout")
 
 
 def needed_for(method: str, path: str) -> Role:

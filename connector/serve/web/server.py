@@ -51,7 +51,7 @@ from connector.serve.web import (
 )
 from connector.serve.web.bounds import MOST_AT_ONCE, MOST_OF_A_HEAD, Bounded
 from connector.serve.web.gate import Gate, Tries
-from connector.serve.web.login import login
+from connector.serve.web.login import login, logout
 from connector.serve.web.model import Shapes
 from connector.serve.web.openapi import (
     Address,
@@ -301,6 +301,7 @@ def _routes() -> list[BaseRoute]:
             for path in ("{destination}", "{destination}/{secret:path}")
         ],
         Route("/login", paged(login), methods=["GET", "POST"]),
+        Route("/logout", paged(logout), methods=["POST"]),
         Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
         Route("/", paged(overview.overview)),
         Route("/activations/{name}", paged(activations.activation)),

@@ -1,6 +1,13 @@
 // Without this script every page still works: a confirmation is then a page of its own.
 "use strict";
 
+// What is said once is not said again by who loads the page anew.
+const here = new URL(location.href);
+if (here.searchParams.has("said")) {
+  here.searchParams.delete("said");
+  history.replaceState(history.state, "", here);
+}
+
 // What goes on is shown as it is now: a run, a decision about many rows, and the overview, which
 // keeps still while somebody is in it with the keyboard, or looks elsewhere.
 const live = document.querySelector("[data-live]");
