@@ -48,6 +48,18 @@ def test_what_went_wrong_and_how_long_it_took_is_told(clock: Clock) -> None:
     assert document["longest_ms"] == [2000]
 
 
+def test_only_answers_count_for_how_long_answers_take(clock: Clock) -> None:
+    silent, mixed = Tempo(), Tempo()
+    for tempo in (silent, mixed):
+        for _ in range(9):
+            tempo.saw("none", 0.001)
+    mixed.saw("201", 0.1)
+
+    assert (silent.document["half_ms"], silent.document["most_ms"]) == (None, None)
+    assert silent.document["failed"] == [9]
+    assert 100 <= mixed.document["half_ms"] <= 113
+
+
 def test_phases_are_told_in_the_order_of_time_each_once_in_a_row(clock: Clock) -> None:
     tempo = Tempo()
     for phase in ("reading", "sending", "sending", "settling", "finishing"):

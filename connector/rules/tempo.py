@@ -18,6 +18,8 @@ MOST_PHASES = 60
 FINE = 20
 """Classes of durations in a factor of ten, by which half of them and nine in ten are told: each is
 an eighth longer than the one before."""
+NOBODY = "none"
+"""In place of a status: nothing was answered."""
 Observer = Callable[[str, str, float], None]
 
 
@@ -48,7 +50,7 @@ class Tempo:
     step: float = 1.0
     stretches: list[Stretch] = field(default_factory=list)
     answers: Counter[str] = field(default_factory=Counter)
-    """How often which status was answered; "none" where nothing was."""
+    """How often which status was answered, or NOBODY."""
     classes: Counter[int] = field(default_factory=Counter)
     phases: list[tuple[str, float]] = field(default_factory=list)
     """What it began to do, and when."""
@@ -91,7 +93,8 @@ class Tempo:
         at.seconds += seconds
         at.longest = max(at.longest, seconds)
         self.answers[answer] += 1
-        self.classes[math.floor(FINE * math.log10(max(seconds, 1e-6)))] += 1
+        if answer != NOBODY:  # a refused connection is no quick answer, nor a time-out a slow one
+            self.classes[math.floor(FINE * math.log10(max(seconds, 1e-6)))] += 1
 
     @property
     def document(self) -> dict[str, Any]:
