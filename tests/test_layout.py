@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from connector.ledger.records import COUNTS, WAITS_FOR_TIME
+from connector.ledger.records import COUNTS
 from connector.ledger.story import story
 from connector.rules.delivery import State
+from connector.rules.turns import WAITS_FOR_TIME
 from connector.show import schemas as show_schemas
 from connector.show.layout import NO_WIDTH, Cell, Column, Grid
 from connector.show.preview import show_preview
@@ -237,6 +238,7 @@ PREVIEW = st.fixed_dictionaries(
     | dict.fromkeys(("rejected", "repeated"), NUMBERS)
     | dict.fromkeys(("without_key", "history"), NUMBERS)
     | {"pending": st.just(0), "behind": st.just(0), "estimated_seconds": st.just(1.5)}
+    | {"resting": NUMBERS, "next_try": TIMES}
     | {"mapping": st.lists(TEXTS, max_size=2), "notes": st.lists(TEXTS, max_size=2)}
     | {
         "outlook": st.fixed_dictionaries(
@@ -263,7 +265,7 @@ TABLES: list[tuple[str, st.SearchStrategy[Any], Callable[[Any], None]]] = [
     ("preview", PREVIEW, show_preview),
     ("schema list", SCHEMAS, show_schemas.show_list),
 ]
-SHORTENED = {"started_at", "since", "next_run", "finished_at"}
+SHORTENED = {"started_at", "since", "next_run", "finished_at", "next_try"}
 UNTOLD = {
     "number",
     "last_run",

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import Select, and_, case, func, or_, select
 
 from connector.ledger.ahead import is_ahead
 from connector.ledger.contacts import contacts
@@ -20,6 +20,7 @@ from connector.ledger.records import (
     Delivered,
     Known,
     Run,
+    instant,
     milliseconds,
 )
 from connector.ledger.tables import (
@@ -34,7 +35,8 @@ from connector.ledger.tables import (
 from connector.ledger.transaction import reading, reading_together, repeated, transaction
 from connector.ledger.turns import not_in_line
 from connector.rules.dbt.gate import Taken
-from connector.rules.delivery import State
+from connector.rules.deed import Document
+from connector.rules.delivery import PATIENCE, State
 from connector.rules.hold import Hold
 from connector.rules.trial import Trial
 from connector.rules.turns import Cap
@@ -49,10 +51,19 @@ STATES = {state.value: state for state in State}
 
 
 class Resting(NamedTuple):
-    """So many rows rest, and the reason of one of them."""
+    """So many rows rest, the first of them until `next_at` (milliseconds since 1970). `kept`: those
+    that the destination did not let through, the reason of one of them, and how many of them rest
+    before anything of them was sent (`unsent`), since it could not be found out whose they are."""
 
-    rows: int
-    reason: str | None
+    rows: int = 0
+    next_at: int | None = None
+    kept: int = 0
+    reason: str | None = None
+    unsent: int = 0
+
+    def document(self) -> Document:
+        """How many, and when the first of them may be tried again."""
+        return {"resting": self.rows, "next_try": instant(self.next_at)}
 
 
 class Questions(Histories):
@@ -108,22 +119,25 @@ class Questions(Histories):
         here = d.id.between(*run.footing.span), d.run_id == run.run_id, OPEN
         return {row.id for row in self._all(select(d.id).where(*here))}
 
-    def resting(self, activation: str) -> Resting:
-        """The rows that are to be sent, and rest before anything of them was: since it could not be
-        found out whose they are."""
+    def resting(self, activation: str, span: timedelta = timedelta(0)) -> Resting:
+        """The rows that are to be sent, and rest for longer than `span` before they are."""
         mine = d.activation == self._name(activation), d.state == State.PENDING, OPEN
-        rests = d.attempt == 0, d.due_at > NOW, ~FROM_AHEAD, d.reason.is_not(None)
-        query = select(func.count(), func.min(d.reason)).where(*mine, *rests)
-        return Resting(*self._first(query))
+        rests = d.due_at > NOW + milliseconds(span), ~FROM_AHEAD
+        unsent = func.sum(case((and_(d.attempt == 0, d.reason.is_not(None)), 1), else_=0))
+        numbers = func.count(), func.min(d.due_at), func.count(d.reason), func.min(d.reason), unsent
+        count, next_at, kept, reason, so = self._first(select(*numbers).where(*mine, *rests))
+        return Resting(count, next_at, kept, reason, int(so or 0))
 
     def first_to_be_sent(
         self, activation: str, number: int, cap: Cap | None
     ) -> list[tuple[int, str, str, str, str]]:
         """Of the first rows that are recorded and may be sent, in the order in which they are: the
         delivery's id, the key, the contact, the created date and the body of each. `cap`: those
-        that wait by it for their turn may not."""
+        that wait by it for their turn may not; nor may those that rest for longer than a run has
+        PATIENCE."""
         ours = (d.activation == self._name(activation), d.state == State.PENDING, OPEN)
-        query = select(d.id, d.row_key, d.contact, d.created_date, d.payload).where(*ours)
+        soon = or_(d.due_at.is_(None), d.due_at <= NOW + milliseconds(PATIENCE), FROM_AHEAD)
+        query = select(d.id, d.row_key, d.contact, d.created_date, d.payload).where(*ours, soon)
         query = query.where(not_in_line(cap)) if cap else query
         return [tuple(row) for row in self._all(query.order_by(d.id).limit(number))]
 

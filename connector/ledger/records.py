@@ -34,8 +34,6 @@ COUNTS = (
     *("read", "staged", "delivered", "submitted", "invalid", "rejected", "waiting", "in_doubt"),
     *("pending", "resent", "assumed", "removed", "replaced"),
 )
-WAITS_FOR_TIME = {"next_window": None, "for_window": 0, "next_turn": None, "for_turn": 0}
-"""What of a tally says which rows are to be sent later, and what it is where none are."""
 
 Edition = dict[str, str]
 """By part of an activation (model, payload …) a hash of how it is written."""
@@ -417,12 +415,14 @@ class Tally:
     """How many identifiers matched; None where none is looked up."""
     judged: Judged = field(default_factory=Judged)
     next_window: str | None = None
-    """When the send window opens next, where it was closed at the end."""
     for_window: int = 0
-    """Rows that wait for that, and for nothing else."""
+    """Rows that wait for the send window alone; when it opens, where it was closed at the end."""
     for_turn: int = 0
     """Rows that wait for `per_contact`; the first of them may go at `next_turn`."""
     next_turn: str | None = None
+    resting: int = 0
+    """Rows that rest; the first of them may be tried again at `next_try`."""
+    next_try: str | None = None
     unread: bool = False
     """Not all was looked at: the time was over, or as many rows were read as the limit allows."""
     done: bool | None = None

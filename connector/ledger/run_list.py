@@ -10,11 +10,12 @@ from connector.basis import dataclass
 from connector.ledger.counts import open_counts_of, standing_figures
 from connector.ledger.history import Histories
 from connector.ledger.processes import process_of
-from connector.ledger.records import COUNTS, WAITS_FOR_TIME, instant
+from connector.ledger.records import COUNTS, instant
 from connector.ledger.tables import NOT_WELL, NOW, leases, runs, watermarks
 from connector.ledger.transaction import reading_together, transaction
 from connector.rules.deed import Document
 from connector.rules.errors import HELD, Interrupted
+from connector.rules.turns import WAITS_FOR_TIME
 
 RUNS = (
     select(
@@ -142,5 +143,5 @@ def _document(row: Any, standing: Mapping[str, int]) -> Document:
         "by": row.by,
         "tag": row.tag,
         "done": False if silent else row.done,
-        **(json.loads(row.rests) if row.rests else WAITS_FOR_TIME),
+        **(WAITS_FOR_TIME | json.loads(row.rests or "{}")),
     }

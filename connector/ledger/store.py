@@ -47,7 +47,6 @@ from connector.ledger.receipts import Verifications
 from connector.ledger.recording import Rows
 from connector.ledger.records import (
     COUNTS,
-    WAITS_FOR_TIME,
     Closing,
     Footing,
     FoundContact,
@@ -99,6 +98,7 @@ from connector.rules.errors import (
 )
 from connector.rules.place import Place
 from connector.rules.telling import Failing
+from connector.rules.turns import WAITS_FOR_TIME
 
 SHORTEST_SERVICE = timedelta(seconds=30)
 """For how long a service is believed to live that says nothing."""

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from connector.destinations.port import Capabilities, Proof, References, lacks
+from connector.ledger.records import instant
 from connector.ledger.reports import Reports
 from connector.project.app import App
 from connector.project.apprised import unreachable
@@ -21,6 +22,7 @@ from connector.rules import clocks
 from connector.rules.activation import Activation
 from connector.rules.approval import what_goes
 from connector.rules.deed import Document
+from connector.rules.delivery import PATIENCE
 from connector.rules.due import next_run
 from connector.rules.errors import ConfigurationError, ConnectorError, LedgerUnavailable
 from connector.rules.hold import Hold
@@ -163,7 +165,7 @@ def stands(app: App, activation: Activation, reports: Reports, put_back: str | N
         hindrance = hindrance or f"{busy} holds it now; a run would be refused until that ends"
     paused = {each.name: remedy for each, remedy in app.paused([activation], reports)}
     held, same = _held(app, activation, reports)
-    cap = cap_of(activation)
+    cap, resting = cap_of(activation), reports.resting(name, PATIENCE)
     return Stands(
         hindrance=hindrance,
         paused=paused.get(name),
@@ -175,6 +177,8 @@ def stands(app: App, activation: Activation, reports: Reports, put_back: str | N
         closed=_closed(app, activation),
         approved=_approved(reports, name) if held and same else None,
         mirrors=activation.mirrors,
+        resting=resting.rows,
+        next_try=instant(resting.next_at),
     )
 
 

@@ -60,6 +60,12 @@ def wait_for(number: int) -> str:
     return f"{rows(number)} {'waits' if number == 1 else 'wait'} for"
 
 
+def rest_until(number: int, when: str) -> str:
+    """So many rows that rest: they were tried, or said not to be there."""
+    first = "it may be tried again" if number == 1 else "the first may be tried again"
+    return f"{rows(number)} {'rests' if number == 1 else 'rest'}; {first} at {when}"
+
+
 def may_have_arrived(doubts: int, among: int) -> str:
     """What is to be known of rows in doubt that are given up; nothing where there are none."""
     if not doubts:

@@ -43,6 +43,7 @@ def _show_figures(document: Document) -> None:
     figures(
         (document["new"] + document["pending"] - left, would_be_sent(document), True),
         (document["pending"], "of them recorded before", False),
+        (document["resting"], rests_text(document), False),
         (left, "new, and left to the run after the one that is approved", False),
         (document["already_recorded"], again, False),
         (document["invalid"], "invalid", False),
@@ -134,6 +135,13 @@ def would_be_sent(document: Document) -> str:
     if not (per and per["wait"]):
         return "would be sent"
     return f"would be sent, {'now or ' if per['now'] else ''}in their turn"
+
+
+def rests_text(document: Document) -> str:
+    """Until when recorded rows rest that are not to be sent now."""
+    which = "and the first" if document["resting"] > 1 else "which"
+    when = moment(document["next_try"]) if document["next_try"] else "another time"
+    return f"recorded before, {which} may be tried again at {when}"
 
 
 def contacts_text(contacts: Document | None) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from connector.ledger.history import ENDED_WELL
 from connector.ledger.records import COUNTS
 from connector.rules.deed import Document
-from connector.rules.words import are, by_state, counted, wait_for, words
+from connector.rules.words import are, by_state, counted, rest_until, wait_for, words
 from connector.show.blocks import STATUS_STYLES, grid, interesting, match_rate, moment
 from connector.show.layout import Cell, out, verbatim
 from connector.sync.result import NOT_BEGUN
@@ -121,3 +121,5 @@ def later(run: Document) -> Iterator[str]:
         first = f"; the first may go at {moment(run['next_turn'])}" if run["next_turn"] else ""
         who = "its contact has" if number == 1 else "their contacts have"
         yield f"{wait_for(number)} a turn, as {who} had what per_contact allows{first}."
+    if number := run["resting"]:
+        yield f"{rest_until(number, moment(run['next_try']))}."

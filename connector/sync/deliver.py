@@ -22,7 +22,7 @@ from connector.rules import clocks
 from connector.rules.absence import send_within
 from connector.rules.activation import Activation
 from connector.rules.clocks import Deadline
-from connector.rules.delivery import Found, Missing, NotApplied, Outcome, Refused, State
+from connector.rules.delivery import PATIENCE, Found, Missing, NotApplied, Outcome, Refused, State
 from connector.rules.errors import ConnectorError
 from connector.rules.turns import FOR_TURN, Turn
 from connector.rules.window import FOR_WINDOW
@@ -40,8 +40,6 @@ log = Log(__name__)
 PAGE = 500
 BESIDES = 8
 """Rows that are put on record besides, before and after, for each that is under way."""
-PATIENCE = timedelta(seconds=90)
-"""How long a run waits for rows that are to be sent later; beyond that they are the next run's."""
 LONGER_THAN_ANY_WAIT = timedelta(days=3650)
 MOST_MERGES = 5
 """How often a row is tried anew since its contact has become another one."""

@@ -15,7 +15,7 @@ from connector.rules.deed import Document
 from connector.rules.delivery import State
 from connector.rules.gauge import Gauge
 from connector.rules.hold import Hold
-from connector.rules.words import rows
+from connector.rules.words import rest_until, rows
 from connector.sync.limits import (
     Compared,
     Seen,
@@ -79,6 +79,10 @@ class Stands:
     """That what is held may go: who has approved it, and until when that holds."""
     mirrors: bool = False
     """Its model is read at each run, also while it is held."""
+    resting: int = 0
+    """Recorded rows that rest for longer than a run has patience; the first of them until
+    `next_try`."""
+    next_try: str | None = None
 
     @property
     def reads_no_more(self) -> bool:
@@ -92,6 +96,11 @@ class Stands:
         if self.approved is None or self.held is None or self.held.build:
             return Covers.NOTHING
         return Covers.ALL if self.held.empty else Covers.SHOWN
+
+    @property
+    def rests(self) -> str | None:
+        """That recorded rows rest, in words."""
+        return rest_until(self.resting, self.next_try or "no time") if self.resting else None
 
     def as_held(self, held: Hold) -> Hold:
         """The figures of the run that is held, as they are by now."""
@@ -193,9 +202,12 @@ def what_next_run_would_do(activation: Activation, stands: Stands, ahead: Ahead)
         return Outlook(Would.NOTHING, stands.closed, notes=notes)
     if (rejected or ahead.again) and figures.due <= in_its_course:
         return Outlook(Would.NOTHING, ALL_REJECTED, notes=notes)
-    if not figures.due:
-        return Outlook(Would.NOTHING, TOO_EARLY if stands.in_line else None, notes=notes)
-    return Outlook(Would.SEND, None, figures.due, notes, left=left)
+    sends = max(0, figures.due - stands.resting)  # the limits count those that rest
+    if not sends:
+        early = stands.rests or (TOO_EARLY if stands.in_line else None)
+        return Outlook(Would.NOTHING, early, notes=notes)
+    notes = (*notes, stands.rests) if stands.rests else notes
+    return Outlook(Would.SEND, None, sends, notes, left=left)
 
 
 def and_what_may_be(outlook: Outlook, stands: Stands) -> Outlook:

@@ -13,12 +13,13 @@ from typing import Any
 
 from connector.basis import dataclass
 from connector.ledger.mirrored import Covers
+from connector.ledger.questions import Resting
 from connector.ledger.reports import Reports
 from connector.rules.activation import Activation, Contact
 from connector.rules.columns import mapping_misfits
 from connector.rules.contacts import ContactCache
 from connector.rules.deed import Document
-from connector.rules.delivery import State
+from connector.rules.delivery import PATIENCE, State
 from connector.rules.errors import Problem
 from connector.rules.gauge import Gauge
 from connector.rules.hold import Hold
@@ -135,6 +136,8 @@ class Preview:
     edited: Sequence[str] = ()
     """The parts of the activation that were edited since its model was last read to the end."""
     pending: int = 0
+    resting: Resting = Resting()
+    """Recorded rows that rest for longer than a run has patience; none of them is `pending`."""
     again: Sequence[tuple[str, str]] = ()
     """Recorded rows that would be rejected as those were, and why; none of them is `pending`."""
     elsewhere: str | None = None
@@ -202,7 +205,7 @@ class Preview:
         held = stands.held if stands.held and not stands.approved else None
         barred = held if held and held.build else None
         # of those on record, some are not to be sent any more, or are among the new ones
-        counts = {**stands.counts, State.PENDING: self.pending}
+        counts = {**stands.counts, State.PENDING: self.pending + stands.resting}
         found = what_next_run_would_do(
             activation, replace(stands, held=barred, counts=counts), ahead
         )
@@ -225,6 +228,8 @@ class Preview:
         """Take in what earlier runs were like, and the rows that wait in the ledger, but for those
         that would not be sent as they are on record."""
         activation, memory = source.activation, source.memory
+        self.resting = memory.resting(activation.name, PATIENCE)
+        self.pending = max(0, self.pending - self.resting.rows)
         history = history_of(memory, activation, source.zone, source.now, self.empty)
         self.compared = Compared(history)
         if self.gauge and self.gauge.is_wanted:
@@ -337,6 +342,7 @@ class Forecast:
             "repeated": counted.repeated,
             "without_key": counted.without_key,
             "pending": counted.pending,
+            **counted.resting.document(),
             "edited": list(counted.edited),
             "behind": counted.behind,
             "notes": counted.notes,
@@ -392,8 +398,9 @@ def _previewed(
             contacts = _count(batch, once, result, first, activation.contact)
             if result.identifiers:
                 result.identifiers.count(contacts, activation.contact, reports, cache)
+    result.pending = reports.counts(activation.name)["pending"]
     result.compare(source, reading)
-    result.pending = max(0, reports.counts(activation.name)["pending"] - len(result.again))
+    result.pending = max(0, result.pending - len(result.again))
     most, refused = show + len(result.again), {key for key, _ in result.again}
     waiting = reports.first_to_be_sent(activation.name, most, cap_of(activation))
     recorded = FirstRows(show)

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 
 from connector.basis import dataclass
-from connector.ledger.records import COUNTS, WAITS_FOR_TIME, Run, Tally
+from connector.ledger.records import COUNTS, Run, Tally
 from connector.rules.deed import Document
 from connector.rules.delivery import QUARANTINE
 from connector.rules.errors import HELD, ConnectorError, FailOn, Locate, unlocated, why
+from connector.rules.turns import WAITS_FOR_TIME
 from connector.sync.settled import is_unread
 
 

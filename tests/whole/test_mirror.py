@@ -105,9 +105,9 @@ def test_a_row_that_was_replaced_often_rests_no_longer_than_any_other_when_slowe
     monkeypatch.setattr(deliver, "PATIENCE", timedelta(0))
 
     rests = list[float]()
-    for _ in range(2):
+    for status in ("succeeded", "stopped"):  # the first has taken something back
         done = mirror.sync()
-        assert (done.run["status"], done.run["pending"]) == ("succeeded", 1)
+        assert (done.run["status"], done.run["pending"]) == (status, 1)
         with mirror.ledger_connection() as ledger:
             ((rest,),) = ledger.execute("select due_at - changed_at from deliveries").fetchall()
             ledger.execute("update deliveries set due_at = changed_at")

@@ -31,6 +31,7 @@ from connector.show.limits import approval_text, limits_text
 from connector.show.outlook import MIRRORED, outlook_text
 from connector.show.preview import (
     contacts_text,
+    rests_text,
     turns_text,
     would_be_sent,
 )
@@ -151,11 +152,12 @@ async def preview(request: Request) -> Response:
     found = app.settings.activation(name)
     forecast = await look.preview(app, found, SHOWN_REQUESTS, offline=False)
     document = forecast.document()
-    left = document["outlook"]["left"]
+    left, resting = document["outlook"]["left"], document["resting"]
     sent = document["new"] + document["pending"] - left
     counts = [
         (would_be_sent(document).capitalize(), f"{sent:,}"),
         ("New, left to the run after it", f"{left:,}" if left else None),
+        (rests_text(document).capitalize(), f"{resting:,}" if resting else None),
         *_mirrored(document),
         ("Already recorded", f"{document['already_recorded']:,}"),
         ("Invalid", f"{document['invalid']:,}"),

@@ -73,6 +73,8 @@ class Run(TypedDict):
     for_window: int
     next_turn: str | None
     for_turn: int
+    next_try: str | None
+    resting: int
 
 
 class OneRun(Run):
