@@ -13,8 +13,8 @@ from sqlalchemy import ColumnElement, Connection, Select, func, insert, select, 
 from connector.basis import dataclass
 from connector.ledger.deeds import APPROVED, EDITED, REFUSED, Entry, approvals, audit, note
 from connector.ledger.leases import Book
-from connector.ledger.mirrored import CHANGED, TAKING_BACK, changes, cover, is_of
-from connector.ledger.paging import PAGE, open_rows
+from connector.ledger.mirrored import CHANGED, IS_LIVE, TAKING_BACK, changes, cover, is_of
+from connector.ledger.paging import PAGE, first_rows, open_rows
 from connector.ledger.records import Run, instant, milliseconds
 from connector.ledger.tables import NOW, chunks, deliveries, ledgers, runs, watermarks
 from connector.ledger.transaction import Reader, repeated, transaction
@@ -49,13 +49,15 @@ class HeldRun:
     def counts(self) -> dict[str, int]:
         """What is shown of it."""
         held = self.figures
-        taken = held.live if held.empty else held.removed
+        taken, replaced = held.removed, held.replaced
+        if held.empty:  # all that is there goes, whatever an earlier reading wanted with it
+            taken, replaced = held.live, 0
         return {
             "rows": self.rows.count,
             "staged": held.staged,
             "invalid": held.invalid,
             "rejected": held.rejected,
-            **({"removed": taken, "replaced": held.replaced} if held.live else {}),
+            **({"removed": taken, "replaced": replaced} if held.live else {}),
             **({"live": held.live} if held.live else {}),
         }
 
@@ -137,8 +139,13 @@ class HeldRuns(Reader):
             reason, editor = _reason(c, name), _editor(c, name)
         rows, examples = self.held_rows(activation)
         if figures.empty:  # what a model without rows says is recorded once that is believed
-            rows = replace(rows, count=rows.count + figures.live)
+            rows, examples = replace(rows, count=figures.live), self._some_live(name)
         return HeldRun(activation, figures, figures.run_id, reason, editor, rows, examples)
+
+    def _some_live(self, activation: str) -> tuple[str, ...]:
+        """The keys of some rows that are, or may be, at the destination."""
+        live = select(d.row_key).where(d.activation == activation, IS_LIVE)
+        return tuple(row[0] for row in first_rows(self._engine, live, d.id, 0, EXAMPLES))
 
     def held_rows(self, activation: str) -> tuple[Digests, tuple[str, ...]]:
         """The rows that an approval lets go, and some of their keys."""

@@ -8,7 +8,7 @@ from datetime import timedelta
 from connector.basis.log import Log, bound
 from connector.destinations.port import Proof
 from connector.ledger.history import ENDED_WELL
-from connector.ledger.mirrored import Aim, Covers
+from connector.ledger.mirrored import Aim, Covers, Figures
 from connector.ledger.records import Judged, Tally
 from connector.ledger.spans import has_touched
 from connector.rules.delivery import State
@@ -345,6 +345,8 @@ async def _judge_mirror(running: Running, read: Read, first: bool) -> tuple[Hold
     await flow.call(reject_malformed, running)
     counts, line = await flow.call(flow.ledger.counts, flow.name), await in_line(flow)
     found = await flow.call(flow.ledger.figures, flow.name)
+    if read.empty:  # what an earlier reading wanted with rows is over, and nothing is sent
+        found, counts = Figures(found.live, 0, 0), {}
     due = max(0, counts.get(State.PENDING, 0) - line.pending)
     due += max(0, found.to_send - line.replaced)
     gauge = await flow.call(_gauge, running)

@@ -238,3 +238,28 @@ def test_a_row_that_was_removed_shows_its_interaction_as_taken_back(mirror: Shop
     assert "interaction, taken back: " in mirror.connector("explain", "visits", "a").out
     assert "  interaction: " in mirror.connector("explain", "visits", "b").out
     assert "Interaction, taken back" in page
+
+
+def test_of_an_empty_model_that_is_approved_no_row_is_counted_twice(mirror: Shop) -> None:
+    """A join that failed had changed all rows before, and one more was not sent yet."""
+    mirror.add_many(20)
+    mirror.sync()
+    mirror.execute("update visits set rating = 3 - rating")
+    mirror.add({"id": "new"})
+    assert mirror.sync().run["status"] == "held"
+    model(mirror)
+    assert mirror.sync().run["status"] == "held"
+
+    (status,) = mirror.connector("status", "--json").json["activations"]
+    text = " ".join(mirror.connector("approve", "visits", "--yes").out.split())
+    approval = mirror.connector("approve", "visits", "--yes", "--json").json["counts"]
+    foreseen = mirror.connector("preview", "visits", "--json").json["outlook"]
+    done = mirror.sync()
+
+    assert (status["hold"]["removed"], status["hold"]["replaced"]) == (20, 0)
+    assert "20 taken back" in text or "20 rows taken back" in text
+    assert "sent" not in text.split("taken back")[1].split(".")[0]
+    numbers = [approval.get(name, 0) for name in ("rows", "removed", "replaced", "live")]
+    assert numbers == [20, 20, 0, 20]
+    assert (foreseen["would"], done.run["removed"], there(mirror)) == ("send", 20, {})
+    assert (done.run["delivered"], done.run["replaced"]) == (0, 0)
