@@ -6,7 +6,8 @@ nothing of a customer. It is good as long as just these rows are held.
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -15,16 +16,26 @@ from connector.basis import dataclass
 from connector.decisions.deciding import taken_over
 from connector.ledger.approvals import Approval, HeldRun
 from connector.ledger.decisions import Person
+from connector.ledger.records import Run
 from connector.ledger.store import Ledger
 from connector.project.app import App
+from connector.rules import clocks
 from connector.rules.activation import Activation
 from connector.rules.approval import Digests, what_goes
 from connector.rules.deed import Agree, Document
-from connector.rules.errors import ApprovalRefused, ConfigurationError, ConnectorError
+from connector.rules.errors import (
+    ActivationBusy,
+    ApprovalRefused,
+    ConfigurationError,
+    ConnectorError,
+)
 from connector.rules.words import rows
 from connector.sync.approving import Request, approve
 from connector.sync.limits import reason_without_keys
 
+PATIENCE = 1.0
+"""Seconds for which another person's approval is waited for."""
+LOOK_EVERY = 0.02
 VERSION = 1
 SEPARATOR = ":"
 EDITED = "the plan does not say any more what was written into it; write it anew with --out"
@@ -37,6 +48,8 @@ class Held:
     run: HeldRun
     approval: Approval | None = None
     """The one that lets it go already."""
+    in_the_way: tuple[str, ...] = ()
+    """Why no run would begin that could use an approval."""
     empty: ClassVar[bool] = False
     exit_code: ClassVar[int] = 0
 
@@ -62,6 +75,7 @@ class Held:
             "digest": run.rows.digest,
             "examples": list(run.examples),
             "approval": self.approval.document() if self.approval else None,
+            "in_the_way": list(self.in_the_way),
         }
 
     def plan(self, activation: Activation, seal: Callable[[str], str]) -> Document:
@@ -86,11 +100,15 @@ class Approved:
 
     activation: str
     approval: Approval
+    in_the_way: tuple[str, ...] = ()
+    already: bool = False
+    """Somebody else had approved just that meanwhile, and nothing else was recorded."""
     error: ClassVar[ConnectorError | None] = None
     exit_code: ClassVar[int] = 0
 
     def document(self) -> Document:
-        return {"activation": self.activation, **self.approval.document()}
+        told = {"activation": self.activation, **self.approval.document()}
+        return {**told, "in_the_way": list(self.in_the_way), "already": self.already}
 
 
 class Planned(BaseModel):
@@ -158,8 +176,12 @@ class Approve:
         if self.plan_of is not None:
             shown = self.plan_of.shown
         with self.app.ledger() as ledger:
-            lease = ledger.take_lease(name)
+            lease = self._lease(ledger, plan)
+            if isinstance(lease, Approved):
+                return lease
             try:
+                if meanwhile := self._meanwhile(ledger, plan):
+                    return meanwhile
                 held = ledger.held_run(name)
                 if held is None:
                     raise nothing_held(name)
@@ -170,7 +192,31 @@ class Approve:
                 done = approve(ledger, lease, self.activation.limits, held, request)
             finally:
                 ledger.let_go(lease)
-        return Approved(name, done)
+        return Approved(name, done, plan.in_the_way)
+
+    def _lease(self, ledger: Ledger, plan: Held) -> Run | Approved:
+        """The lease; or what another person has approved who has it, or has begun a run with it.
+        Raises ActivationBusy."""
+        until = clocks.now().monotonic + PATIENCE
+        while True:
+            try:
+                return ledger.take_lease(self.activation.name)
+            except ActivationBusy:
+                if meanwhile := self._meanwhile(ledger, plan):
+                    return meanwhile
+                if clocks.now().monotonic > until:
+                    raise
+                time.sleep(LOOK_EVERY)  # who approves has it for a moment
+
+    def _meanwhile(self, ledger: Ledger, plan: Held) -> Approved | None:
+        """What another person has approved since this one was shown what is held."""
+        newest = next(iter(ledger.approvals(self.activation.name)), None)
+        before = plan.approval.id if plan.approval else None
+        if newest is None or newest.void or newest.expired or newest.id == before:
+            return None
+        if newest.digest != plan.run.rows.digest:
+            return None
+        return Approved(self.activation.name, newest, plan.in_the_way, already=True)
 
 
 def held_now(app: App, name: str) -> Held:
@@ -193,7 +239,18 @@ def _held(app: App, ledger: Ledger, name: str) -> Held:
     if found is None:
         raise nothing_held(name)
     standing = ledger.standing_approval(name)
-    return Held(found, standing if standing and standing.digest == found.rows.digest else None)
+    of_this = standing if standing and standing.digest == found.rows.digest else None
+    return Held(found, of_this, tuple(_in_the_way(app, name)))
+
+
+def _in_the_way(app: App, name: str) -> Iterator[str]:
+    """Why no run would begin, whoever has approved what."""
+    activation = app.settings.activation(name)
+    with app.reports() as reports:
+        for problem in reports.identity_problems(name, app.identity(activation)):
+            yield app.settings.located(problem)
+        for _, remedy in app.paused([activation], reports):
+            yield f"it is paused; {remedy}"
 
 
 def nothing_held(name: str) -> ConfigurationError:

@@ -7,7 +7,7 @@ from connector.ledger import deeds
 from connector.rules.approval import what_goes
 from connector.rules.deed import Document
 from connector.rules.words import counted, rows, words
-from connector.show.blocks import approval_text, figures, grid, moment
+from connector.show.blocks import MARKS, approval_text, figures, grid, moment
 from connector.show.layout import out, verbatim
 
 
@@ -33,6 +33,7 @@ def show_held(document: Document) -> None:
     console.print(f"Digest of the rows: {document['digest']}")
     if before := document["approval"]:
         console.print(f"It is approved already: {verbatim(approval_text(before))}.")
+    _in_the_way(document)
 
 
 def show_approved(document: Document) -> None:
@@ -43,9 +44,22 @@ def show_approved(document: Document) -> None:
         does = "reads and sends what dbt has built, as it is"
     elif "live" in document["counts"]:
         does = f"does exactly this: {what_goes(document['counts'])}"
+    if document["already"]:
+        before = verbatim(approval_text(document))
+        out().print(f"{name} is approved already: {before}. Nothing else was recorded.")
+        _in_the_way(document)
+        return
+    which = "a run" if document["in_the_way"] else "the next run"
     out().print(
-        f"Approved by {verbatim(document['by'])}: the next run of {name} {does}. It holds{until}."
+        f"Approved by {verbatim(document['by'])}: {which} of {name} {does}. It holds{until}."
     )
+    _in_the_way(document)
+
+
+def _in_the_way(document: Document) -> None:
+    """Why no run begins that could do what is approved."""
+    for why in document["in_the_way"]:
+        out().print(f"{MARKS['data']} No run begins before this is mended: {verbatim(why)}")
 
 
 def show_audit(document: Document) -> None:

@@ -104,7 +104,10 @@ def _more(console: Console, documents: Sequence[Document]) -> None:
     for document in documents:
         if document["held"] and (hold := document["hold"]) and hold["approval"]:
             name, held = verbatim(document["name"]), verbatim(document["held"])
-            text = f"approved {approval_text(hold['approval'])}; the next run lets it go."
+            does = "the next run lets it go"
+            if document["refused"] or document["paused"]:
+                does = "a run lets it go, once one begins"
+            text = f"approved {approval_text(hold['approval'])}; {does}."
             console.print(f"[bold]{name}[/]: {held}")
             console.print(f"[bold]{name}[/]: {verbatim(text)}")
     for document in documents:

@@ -3,12 +3,17 @@
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from connector.decisions import approve as deciding
+from connector.project.app import App
+from connector.project.settings import load
 from connector.rules.approval import what_goes
 from connector.sandbox.behaviour import Faults
-from tests.whole.shop import Shop, behaving, contact_id
+from connector.sync.approving import Request, approve
+from tests.whole.shop import SCHEMA, Shop, behaving, contact_id
 
 
 @pytest.fixture
@@ -28,10 +33,10 @@ def others(shop: Shop) -> None:
     shop.configure(limits="{rows: 2, approval: other}")
 
 
-def approved(shop: Shop, *options: str, code: int = 0) -> dict[str, object]:
+def approved(shop: Shop, *options: str, code: int = 0) -> dict[str, Any]:
     done = shop.connector("approve", "visits", "--yes", "--json", *options)
     assert done.code == code, done.err
-    document: dict[str, object] = done.json
+    document: dict[str, Any] = done.json
     return document
 
 
@@ -129,7 +134,7 @@ def test_what_is_not_held_cannot_be_approved(shop: Shop) -> None:
 
     document = approved(shop, code=2)
 
-    assert document["error"]["kind"] == "configuration"  # type: ignore[index]
+    assert document["error"]["kind"] == "configuration"
 
 
 @pytest.mark.parametrize("name", ["anna", " ANNA ", "Anna"])
@@ -139,8 +144,8 @@ def test_who_asked_for_the_run_may_not_approve_it_where_another_must(held: Shop,
     refused = approved(held, "--by", name, code=1)
     again = held.sync("--approve", "--by", name)
 
-    assert refused["error"]["kind"] == "held"  # type: ignore[index]
-    assert "anna" in refused["error"]["message"].casefold()  # type: ignore[index]
+    assert refused["error"]["kind"] == "held"
+    assert "anna" in refused["error"]["message"].casefold()
     assert (again.code, again.run["status"], held.posts) == (1, "held", 0)
     assert [what for _, what in audit(held)] == ["approval_refused"] * 2
     assert held.sync("--approve", "--by", "bert").run["delivered"] == 4
@@ -178,7 +183,7 @@ def test_who_asked_for_the_run_that_took_up_an_edit_may_not_approve(shop: Shop) 
 
     refused = approved(shop, "--by", "anna", code=1)
 
-    assert refused["error"]["kind"] == "held"  # type: ignore[index]
+    assert refused["error"]["kind"] == "held"
     entries = shop.connector("audit", "visits", "--json").json["entries"]
     (edit,) = [entry for entry in entries if entry["what"] == "edited"]
     assert (edit["by"], edit["details"]["parts"]) == ("anna", ["payload"])
@@ -429,7 +434,7 @@ def test_a_hold_whose_rows_were_all_discarded_is_over_and_the_next_run_reads(hel
     assert (status["held"], status["hold"], status["needs"]) == (None, None, [])
     assert status["state"] == "succeeded"
     assert said == [("send", 2), ("send", 2)]
-    assert "nothing is held" in approving["error"]["message"]  # type: ignore[index]
+    assert "nothing is held" in approving["error"]["message"]
     assert (run["status"], run["read"] > 0, run["delivered"]) == ("succeeded", True, 2)
     assert run["done"] is True
     assert held.stored == Counter(["v4", "v5"])
@@ -480,3 +485,76 @@ def test_a_hold_is_over_when_all_of_its_rows_are_forgotten(shop: Shop) -> None:
 
     assert done.code == 0, done.err
     assert (run["status"], run["delivered"], shop.stored) == ("succeeded", 1, Counter(["v2"]))
+
+
+# --- what stands in the way ----------------------------------------------------------------------
+
+
+def test_who_approves_is_told_why_no_run_would_begin(held: Shop) -> None:
+    held.sandbox.engage.add_schema({**SCHEMA, "id": "visit_v2"})
+    held.configure(schema="visit_v2")
+
+    shown = " ".join(held.connector("approve", "visits", "--yes", "--by", "bert").out.split())
+    document = approved(held, "--by", "bert")
+    status = " ".join(held.connector("status").out.split())
+    run = held.sync()
+
+    (why,) = document["in_the_way"]
+    assert "previous_schema_id: visit" in why
+    assert why == run.run["error"]
+    assert f"No run begins before this is mended: {why}" in shown
+    assert "the next run" not in shown.split("Approved by")[1]
+    assert "a run lets it go, once one begins" in status
+    assert run.code == 2
+
+
+def test_who_approves_what_is_paused_is_told_so(held: Shop) -> None:
+    held.connector("pause", "visits", "--by", "carl")
+    (why,) = approved(held)["in_the_way"]
+    held.connector("resume", "visits")
+
+    assert "carl has paused it; `connector resume visits`" in why
+    assert approved(held)["in_the_way"] == []
+
+
+# --- two at the same moment ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("when", ["as the other has the lease", "before the other lets go"])
+def test_who_approves_what_another_has_just_approved_is_told_by_whom(
+    held: Shop, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """The other one comes between what this one was shown and what it records."""
+    look, told = deciding.Approve.plan, list[str]()
+
+    async def shown_before(deed: deciding.Approve) -> deciding.Held:
+        plan = await look(deed)
+        if deed.person.name == "bert":
+            with deed.app.ledger() as ledger:
+                lease = ledger.take_lease("visits")
+                request = Request("anna", "first")
+                approve(ledger, lease, deed.activation.limits, plan.run, request)
+                if when.startswith("before"):
+                    ledger.let_go(lease)
+            told.append("anna")
+        return plan
+
+    monkeypatch.setattr(deciding.Approve, "plan", shown_before)
+    document = approved(held, "--by", "bert")
+    monkeypatch.undo()
+
+    assert told == ["anna"]
+    assert (document["by"], document["note"], document["already"]) == ("anna", "first", True)
+    assert audit(held) == [("anna", "approved")]
+
+
+def test_who_approves_beside_another_command_is_told_of_that(
+    held: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deciding, "PATIENCE", 0.0)
+    with App(load(held.config)).ledger() as ledger:
+        lease = ledger.take_lease("visits")
+        busy = approved(held, "--by", "bert", code=3)
+        ledger.let_go(lease)
+
+    assert busy["error"]["kind"] == "busy"
