@@ -4,11 +4,12 @@ The terminal and the pages tell the same; a page leads to a page instead of a co
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from shlex import quote
 from typing import Protocol
 
 from connector.basis import dataclass
 from connector.rules.deed import Document
-from connector.rules.delivery import waiting_for_person
+from connector.rules.delivery import State, waiting_for_person
 from connector.rules.errors import HELD
 from connector.rules.receipt import FOUND
 from connector.rules.words import by_state, counted, rows
@@ -45,11 +46,13 @@ class Need:
     tone: str = WARN
     run_id: str | None = None
     about: str | None = None
+    exactly: str | None = None
+    """The command that deals with it, where its kind does not say that."""
 
     @property
     def command(self) -> str:
         """What deals with it."""
-        return COMMANDS[self.kind].format(name=self.about or self.name)
+        return self.exactly or COMMANDS[self.kind].format(name=self.about or self.name)
 
     @property
     def document(self) -> Document:
@@ -127,11 +130,27 @@ def needs_of_project(
         text = (
             f'"{name}" is not configured any more, and {counted(number, "row")} of it'
             f" {'waits' if number == 1 else 'wait'}: {by_state(states)}. Put it back, or say"
-            f" renamed_from: {name} where it goes on, or discard them"
+            f" renamed_from: {name} where it goes on"
+        )
+        text, exactly = (
+            f"{text}, or discard them" if (up := giving_up(name, states)) else text,
+            None,
         )
         kind = "left" if waiting_for_person(states) else "left_unsent"
-        needs.append(Need(PROJECT, kind, text, about=name))
+        if kind == "left":  # somebody looks at them first
+            text = f"{text}: {', '.join(f'`{each}`' for each in up)}"
+        elif up:
+            exactly = " && ".join(up)
+        needs.append(Need(PROJECT, kind, text, about=name, exactly=exactly))
     return needs
+
+
+def giving_up(name: str, states: Mapping[str, int]) -> list[str]:
+    """The commands that give up the rows of an activation, counted by state; none for those whose
+    request may be under way."""
+    which = ["--all"] if waiting_for_person(states) else []
+    which += [f"--state {state}" for state in (State.PENDING, State.WAITING) if states.get(state)]
+    return [f"connector quarantine discard {quote(name)} {each}" for each in which]
 
 
 def most_pressing(needs: Sequence[Need]) -> list[Need]:

@@ -154,11 +154,34 @@ def test_what_waits_of_an_activation_that_was_removed_is_told_and_can_be_given_u
 
     assert (need["kind"], need["command"]) == ("left", "connector quarantine list visits")
     assert '"visits" is not configured any more, and 1 row of it waits: 1 invalid' in need["text"]
+    assert need["text"].endswith("discard them: `connector quarantine discard visits --all`")
     assert [row["row_key"] for row in listed] == ["bad"]
     assert story["state"] == "invalid"
     assert retried.code == 2
     assert "put it back, with paused: true" in retried.out
     assert given_up.code == 0
+    assert shop.connector("status", "--json").json["needs"] == []
+
+
+def test_rows_of_a_removed_activation_that_were_never_sent_are_given_up_by_the_command_that_is_told(
+    shop: Shop,
+) -> None:
+    """A held run has left some, and an unknown contact one more."""
+    shop.configure(identifier="email")
+    shop.add({"id": "w", "contact": "nobody@example.com", "seen_at": "2026-10-01 10:00:00"})
+    shop.sync()
+    shop.configure(limits="{rows: 2}")
+    shop.add_many(3)
+    assert shop.sync().run["status"] == "held"
+    shop.configure(name="others", more="renamed_from: false", limits="{}")
+
+    (need,) = shop.connector("status", "--json").json["needs"]
+    commands = [each.split()[1:] for each in need["command"].split(" && ")]
+    codes = [shop.connector(*each, "--yes").code for each in commands]
+
+    assert (need["kind"], len(commands), codes) == ("left_unsent", 2, [0, 0])
+    assert need["text"].endswith("where it goes on, or discard them")
+    assert [shop.state(key) for key in ("v0",)] == ["discarded"]
     assert shop.connector("status", "--json").json["needs"] == []
 
 
