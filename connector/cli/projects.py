@@ -47,6 +47,8 @@ def init(
 ) -> None:
     """Make a new project that works at once, with sample data and a local Engage; or begin a small
     one, or one beside dbt."""
+    if dbt is not None and model is None:
+        raise ConfigurationError("--dbt goes with --from-dbt NAME")
     try:
         if minimal or model is not None:
             _begin(directory, model, dbt, destination, json)

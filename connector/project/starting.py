@@ -106,9 +106,12 @@ def minimal(directory: Path) -> Started:
 def from_dbt(directory: Path, wanted: str, project: Path | None) -> Started:
     """An activation for a model of dbt, from what its manifest says of it; and a project around it,
     where there is none in `directory`. Raises ConfigurationError."""
-    folder = project or _project_of(directory)
+    folder = _named(project) if project else _project_of(directory)
     target = os.environ.get("DBT_TARGET_PATH") or project_setting(folder, "target-path")
-    manifest = read_manifest(folder / (target or "target") / "manifest.json")
+    file = folder / (target or "target") / "manifest.json"
+    if not file.exists():
+        raise ConfigurationError(f"there is no {file}; run `dbt parse` in {folder} first")
+    manifest = read_manifest(file)
     node = manifest.find(wanted)
     name = re.sub(r"[^A-Za-z0-9_-]", "_", node.name)
     text, doubts = activation_text(name, wanted, manifest, node, _catalogued(manifest, node))
@@ -120,6 +123,17 @@ def from_dbt(directory: Path, wanted: str, project: Path | None) -> Started:
         files |= _main(*_connected(folder, relative))
     started = _write(directory, files)
     return Started(started.files, doubts)
+
+
+def _named(folder: Path) -> Path:
+    """A folder that was named as the one of dbt's project. Raises ConfigurationError."""
+    if (folder / "dbt_project.yml").is_file():
+        return folder
+    missing = folder / "dbt_project.yml" if folder.is_dir() else f"folder {folder}"
+    raise ConfigurationError(
+        f"there is no {missing}; --dbt wants the folder of dbt's project, where its dbt_project.yml"
+        " is"
+    )
 
 
 def _project_of(directory: Path) -> Path:

@@ -175,3 +175,32 @@ def test_a_schema_takes_descriptions_from_dbt(folder, shop):
     assert properties["rating"]["description"] == "Of five\n stars."
     assert properties["visitId"]["description"] == "The number of the visit."
     assert "description" not in properties["productSku"]
+
+
+@pytest.mark.parametrize(
+    ("where", "why"),
+    [
+        ("nowhere", "there is no folder {0}; --dbt wants the folder of dbt's project"),
+        ("bare", "there is no {0}/dbt_project.yml; --dbt wants the folder of dbt's project"),
+        ("fresh", "there is no {0}/target/manifest.json; run `dbt parse` in {0} first"),
+    ],
+)
+def test_a_folder_that_is_not_the_one_of_dbt_is_told_as_such(where, why, tmp_path, capsys):
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "fresh").mkdir()
+    (tmp_path / "fresh" / "dbt_project.yml").write_text("name: fresh\n")
+    there, named = tmp_path / "connector", tmp_path / where
+
+    assert run(["init", str(there), "--from-dbt", "visits", "--dbt", str(named)]) == 2
+
+    said = capsys.readouterr().err
+    assert why.format(named) in " ".join(said.split())
+    assert "dbt.project" not in said
+    assert not there.exists()
+
+
+def test_a_folder_of_dbt_is_named_for_a_model_alone(tmp_path, capsys):
+    assert run(["init", str(tmp_path / "connector"), "--dbt", str(tmp_path)]) == 2
+
+    assert "--dbt goes with --from-dbt NAME" in capsys.readouterr().err
+    assert not (tmp_path / "connector").exists()
