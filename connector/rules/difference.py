@@ -5,7 +5,7 @@ again; or it lives on, and another one is created beside it.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -13,6 +13,10 @@ from connector.basis import dataclass
 from connector.rules.definition import Definition
 
 VERSION = re.compile(r"(.+)_v(\d{1,6})", re.IGNORECASE)
+
+
+MOST_TOLD = 5
+"""Changes that are told in one line."""
 
 
 class Kind(StrEnum):
@@ -52,7 +56,7 @@ class Difference:
         return bool(self.changes)
 
     def __str__(self) -> str:
-        return "; ".join(change.message for change in self.changes)
+        return _told(self.changes)
 
     @property
     def compatible(self) -> bool:
@@ -62,7 +66,7 @@ class Difference:
     @property
     def incompatibility(self) -> str:
         """Why it is refused, where it is not compatible."""
-        lost = "; ".join(change.message for change in self.of(*INCOMPATIBLE))
+        lost = _told(self.of(*INCOMPATIBLE))
         return (
             f"not backward compatible: {lost}. Keep what the live schema has, or give the file an"
             " id of its own: then it is another schema"
@@ -76,6 +80,13 @@ class Difference:
 
     def of(self, *kinds: Kind) -> list[Change]:
         return [change for change in self.changes if change.kind in kinds]
+
+
+def _told(changes: Sequence[Change]) -> str:
+    """The changes in words, in one line that can be read: of many the first ones."""
+    told = "; ".join(change.message for change in changes[:MOST_TOLD])
+    more = len(changes) - MOST_TOLD
+    return f"{told}; and {more} more, as `connector schema plan` shows" if more > 0 else told
 
 
 def difference(live: Definition, local: Definition) -> Difference:

@@ -297,6 +297,26 @@ def test_apply_asks_before_it_creates(shop: Shop) -> None:
     assert live(shop) == ["visit"]
 
 
+@pytest.mark.parametrize("kind", ["added", "removed"])
+def test_of_many_changes_apply_tells_the_first_ones_and_where_the_others_are(
+    shop: Shop, kind: str
+) -> None:
+    many = changed(**{f"property{n:02}": {"type": "string"} for n in range(30)})
+    if kind == "removed":
+        shop.sandbox.engage.add_schema({**many, "id": "wide"})
+        with_file(shop, {**SCHEMA, "id": "wide"})
+    else:
+        with_file(shop, many)
+
+    done = shop.connector("schema", "apply", "--yes")
+    plan = " ".join(shop.connector("schema", "plan").out.split())
+
+    (line,) = done.out.strip().splitlines()
+    assert "and 25 more, as `connector schema plan` shows" in line
+    assert ("property04" in line, "property05" in line) == (True, False)
+    assert "property29" in plan
+
+
 def test_a_changed_schema_is_left_alone_unless_a_version_is_asked_for(shop: Shop) -> None:
     with_file(shop, changed(mood={"type": "string"}))
     with_file(shop, REPAIR)
