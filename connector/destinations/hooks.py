@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
-Stopping = Callable[[], bool]
-"""Whether somebody has asked to stop: then nothing that may be repeated is begun any more."""
+Stopping = Callable[[], object]
+"""Whether somebody has asked to stop: then nothing that may be repeated is begun any more. A text
+says that it is too late instead, and why."""
 LastLook = Callable[[], str | None]
 """Asked directly before the first byte; gives the reason why the request must not go out."""
 InFlight = Callable[[int], None]

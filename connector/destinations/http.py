@@ -196,7 +196,7 @@ class Http:
                     return answer
                 reason = f"HTTP {answer.status_code}"
             elif answer is None:
-                return f"{STOPPED} ({reason})" if reason else STOPPED
+                return self._given_up(reason) if reason else STOPPED
             else:
                 reason = str(answer)
                 if isinstance(answer, AnswerTooLarge):
@@ -221,6 +221,12 @@ class Http:
                 return failure
             finally:
                 self.wire.leave()
+
+    def _given_up(self, reason: str) -> str:
+        """Why it was not asked again after an answer that was no use: `reason`."""
+        if isinstance(why := self.stopping(), str):
+            return f"{reason}; it is too late to ask again: {why}"
+        return f"{STOPPED} ({reason})"
 
     def _look(self) -> str | None:
         return STOPPED if self.stopping() else None

@@ -59,12 +59,12 @@ class Line:
     """Those who wait, in the order in which they came."""
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[asyncio.Future[None], Callable[[], bool]]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[None], Callable[[], object]]] = deque()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def join(self, stopping: Callable[[], bool]) -> "asyncio.Future[None]":
+    def join(self, stopping: Callable[[], object]) -> "asyncio.Future[None]":
         """A place at the end; it is done when its turn has come."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((turn, stopping))
@@ -206,7 +206,9 @@ class Pacer:
         if rate != self._full:
             self._full = self.rate = rate
 
-    async def slot(self, stopping: Callable[[], bool] = never, queue: Queue | None = None) -> None:
+    async def slot(
+        self, stopping: Callable[[], object] = never, queue: Queue | None = None
+    ) -> None:
         """Wait for the next slot, and for a place where those of the `queue` need one; or until
         `stopping`, without a slot. Between queues it goes by their lanes."""
         queue = queue or self._alone
@@ -396,7 +398,7 @@ class Wire:
             queue = self._queues[lane.name] = Queue(lane, self._places, 1 / self.pacer.rate)
         return queue
 
-    async def come_near(self, stopping: Callable[[], bool] = never) -> None:
+    async def come_near(self, stopping: Callable[[], object] = never) -> None:
         """Wait for leave to put a request on record, or until `stopping`. It enters then, or goes
         away."""
         queue = self._queue
@@ -410,7 +412,7 @@ class Wire:
         """A request that came near does not enter."""
         self._away(self._queue)
 
-    async def enter(self, stopping: Callable[[], bool] = never, came_near: bool = False) -> None:
+    async def enter(self, stopping: Callable[[], object] = never, came_near: bool = False) -> None:
         """Wait for a place and a slot, or until `stopping`. `leave` gives the place back."""
         queue = self._queue
         try:

@@ -245,7 +245,7 @@ class TakingBack:
     async def _delete(self, row: Marked, rest: timedelta, deadline: Deadline) -> None:
         """Ask for it, not later than the `deadline`: a process that stood still must not delete
         what a ledger that was put back from a backup has found to be there since."""
-        there = self.flow.destination.heeding(lambda: deadline.passed() is not None)
+        there = self.flow.destination.heeding(deadline.passed)
         removal = await there.delete(row.interaction_id)
         match removal:
             case Removed(found):

@@ -1,7 +1,7 @@
 """What the answers mean when one interaction is asked for, or deleted, by its id."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -116,3 +116,24 @@ def test_what_is_there_is_shown_with_its_contact(sandbox: Running) -> None:
     assert shown.contact_id == contact_id(1)
     assert deleted == Removed(found=True)
     assert ask(sandbox.url, "delete", str(receipt.id)) == Removed(found=False)
+
+
+def test_what_is_too_late_to_be_asked_again_is_told_by_its_answer_and_not_as_a_stop() -> None:
+    """A deletion is not asked for once its deadline has passed."""
+
+    async def once(url: str, stopping: Callable[[], object]) -> object:
+        engage = a_client(url)
+        try:
+            return await engage.heeding(stopping).delete(GUID)
+        finally:
+            await engage.aclose()
+
+    def asked(why: object) -> tuple[object, int]:
+        with scripted(500, "") as server:
+            answer = asyncio.run(once(server.url, lambda: server.requests > 0 and why))
+            return answer, server.requests
+
+    late = "more than 5 s after it was put on record"
+
+    assert asked(late) == (Unknown(f"HTTP 500; it is too late to ask again: {late}"), 1)
+    assert asked(True) == (Unknown("the run was to stop (HTTP 500)"), 1)

@@ -80,7 +80,7 @@ class Trying(Seen):
     most: int
     patience: float
     tell: Callable[[str, int, int], None]
-    stopping: Callable[[], bool]
+    stopping: Callable[[], object]
     made: int = 0
     settled: float = LEAST_WAIT
     """Seconds after which what is not shown counts as dropped."""
