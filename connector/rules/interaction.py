@@ -6,10 +6,11 @@ the second, since a destination may keep no more.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import field
 from datetime import UTC, datetime
 from hashlib import blake2b
+from itertools import combinations
 from typing import Any
 
 import orjson
@@ -20,6 +21,9 @@ PAYLOAD_BYTES, CREATED_BYTES = 12, 4
 CREATED, PAYLOAD = "createdDate", "payload"
 """What may differ, under the names that the destination has for it."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,17})?")
+MOST_CHOICES = 8
+"""Properties of which each choice is tried: as many as a byte has bits."""
 INTEGERS = range(-(2**63), 2**63)
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
@@ -87,6 +91,37 @@ def differences(digest: str, created: datetime | None, payload: Mapping[str, Any
     if then_payload != _payload_digest(payload):
         differ.append(PAYLOAD)
     return differ
+
+
+def differences_in_meaning(
+    digest: str, created: datetime | None, payload: Mapping[str, Any]
+) -> list[str]:
+    """The same of a destination that may keep numbers as texts, or texts of digits as numbers."""
+    differ = differences(digest, created, payload)
+    if PAYLOAD in differ:
+        then = digest[: 2 * PAYLOAD_BYTES]
+        if any(then == _payload_digest(each) for each in _written_otherwise(payload)):
+            differ.remove(PAYLOAD)
+    return differ
+
+
+def _written_otherwise(payload: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The payload with its numbers as texts, and texts as numbers: each choice of properties where
+    these are few, else all that are texts, or numbers."""
+    others = {name: other for name, v in payload.items() if (other := _other(v)) is not None}
+    texts = [name for name in others if isinstance(payload[name], str)]
+    chosen: Iterable[Collection[str]] = [texts, others.keys() - set(texts)]
+    if len(others) <= MOST_CHOICES:
+        chosen = (some for n in range(1, len(others) + 1) for some in combinations(others, n))
+    for names in chosen:
+        yield {**payload, **{name: others[name] for name in names}}
+
+
+def _other(value: Any) -> Any:
+    """A number as a text, a text as the number that it is; None where it is neither."""
+    if isinstance(value, str) and NUMBER.fullmatch(value):
+        return float(value) if "." in value else int(value)
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def canonical(payload: Mapping[str, Any]) -> bytes:

@@ -21,7 +21,7 @@ from connector.rules.activation import Activation
 from connector.rules.deed import Document
 from connector.rules.delivery import State
 from connector.rules.errors import DestinationUnusable
-from connector.rules.interaction import CREATED, differences
+from connector.rules.interaction import CREATED, differences_in_meaning
 from connector.rules.read_back import Absent, Shown, Stored, Unread
 from connector.sync.scope import Scope
 from connector.sync.side_by_side import side_by_side
@@ -290,7 +290,9 @@ class Verifying:
         return None
 
     def _compare(self, row: Delivered, stored: Stored) -> None:
-        if row.digest and (differs := differences(row.digest, stored.created, stored.payload)):
+        there = stored.created, stored.payload
+        differs = differences_in_meaning(row.digest, *there) if row.digest else []
+        if differs:
             shown = self.configured.created_shown if self.configured else CREATED
             named = [shown if each == CREATED else each for each in differs]
             self.found.changed.append(Changed(row.row_key, stored.id, named))

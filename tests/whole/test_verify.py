@@ -432,6 +432,31 @@ def test_another_content_than_was_sent_is_told(shop: Shop) -> None:
     assert "createdDate, payload" in text
 
 
+@pytest.mark.parametrize("kept", ["numbers as texts", "texts as numbers"])
+def test_a_number_that_is_kept_as_a_text_is_no_change_and_another_number_is_one(
+    shop: Shop, kept: str
+) -> None:
+    shop.configure(payload=EVERYTHING)
+    shop.execute(
+        "insert into visits select 'v' || i, timestamp '2026-11-01', "
+        f"'{contact_id(1)}', '12' || i, 1 + i % 5, 9.5, true from range(6) t(i)"
+    )
+    run_id = synced(shop)
+    for name, i in stored(shop).items():
+        payload = dict(i.payload)
+        if kept == "numbers as texts":
+            payload |= {"rating": str(payload["rating"]), "price": str(payload["price"])}
+        else:
+            payload |= {"productSku": int(payload["productSku"])}
+        if name == "v1":
+            payload |= {"rating": "99"}
+        alter(shop, i, payload=payload)
+
+    done = verified(shop, run_id)
+
+    assert [row["row_key"] for row in done.json["changed"]] == ["v1"]
+
+
 def test_another_way_of_writing_is_no_change(shop: Shop) -> None:
     shop.configure(payload=EVERYTHING)
     shop.add_many(30)
