@@ -51,6 +51,7 @@ def show_list(
     json: Json = False,
 ) -> None:
     """List the rows that wait for a person, by reason and one by one."""
+    from connector.project.renamed import as_called_now
     from connector.show.blocks import MOST_ROWS
     from connector.show.quarantine import show_quarantine
 
@@ -67,8 +68,8 @@ def show_list(
         groups = reports.quarantine_groups(name, only, reason, row_key, began)
     before = (most or 0) * (page - 1)
     document = {
-        "rows": project.with_mappings(rows[before:]),
-        "groups": project.with_mappings(groups),
+        "rows": project.with_mappings(as_called_now(project, rows[before:])),
+        "groups": project.with_mappings(as_called_now(project, groups)),
     }
     narrowed = any(each is not None for each in (only, reason, row_key, began))
     tell(document, lambda ready: show_quarantine(ready, before, narrowed), json)

@@ -692,6 +692,22 @@ def test_a_run_that_was_held_for_invalid_rows_goes_when_they_were_corrected(shop
     assert (sent.run["status"], shop.stored) == ("succeeded", {"bad": 1, "good": 1})
 
 
+@pytest.mark.parametrize("name", [(), ("calls",), ("visits",)])
+def test_rows_of_an_activation_that_was_renamed_are_listed_under_its_name_before_a_run(
+    shop: Shop, name: tuple[str, ...]
+) -> None:
+    shop.add({"id": "bad", "rating": 9})
+    shop.sync()
+    shop.configure(name="calls", more="renamed_from: visits")
+
+    document = shop.connector("quarantine", "list", *name, "--json").json
+    (need,) = shop.connector("status", "--json").json["activations"][0]["needs"]
+
+    for (each,) in (document["rows"], document["groups"]):
+        assert (each["activation"], each["mapped"][0]["column"]) == ("calls", "rating")
+    assert need["command"] == "connector quarantine list calls"
+
+
 # --- one at a time, and on record ---------------------------------------------------------------
 
 
