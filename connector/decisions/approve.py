@@ -16,7 +16,7 @@ from connector.basis import dataclass
 from connector.decisions.deciding import taken_over
 from connector.ledger.approvals import Approval, HeldRun
 from connector.ledger.decisions import Person
-from connector.ledger.records import Run
+from connector.ledger.records import Run, moment
 from connector.ledger.store import Ledger
 from connector.project.app import App
 from connector.rules import clocks
@@ -29,6 +29,7 @@ from connector.rules.errors import (
     ConfigurationError,
     ConnectorError,
 )
+from connector.rules.interaction import instant_text
 from connector.rules.words import rows
 from connector.sync.approving import Request, approve
 from connector.sync.limits import reason_without_keys
@@ -184,7 +185,7 @@ class Approve:
                     return meanwhile
                 held = ledger.held_run(name)
                 if held is None:
-                    raise nothing_held(name)
+                    raise nothing_held(ledger, name)
                 if self.plan_of and ledger.seal(self.plan_of.content) != self.plan_of.seal:
                     ledger.refuse_approval(name, self.person.name, EDITED, held.run_id)
                     raise ApprovalRefused(f'"{name}" stays held: {EDITED}')
@@ -237,7 +238,7 @@ def _held(app: App, ledger: Ledger, name: str) -> Held:
     taken_over(app, ledger, name)
     found = ledger.held_run(name)
     if found is None:
-        raise nothing_held(name)
+        raise nothing_held(ledger, name)
     standing = ledger.standing_approval(name)
     of_this = standing if standing and standing.digest == found.rows.digest else None
     return Held(found, of_this, tuple(_in_the_way(app, name)))
@@ -253,6 +254,11 @@ def _in_the_way(app: App, name: str) -> Iterator[str]:
             yield f"it is paused; {remedy}"
 
 
-def nothing_held(name: str) -> ConfigurationError:
-    """There is nothing to approve."""
-    return ConfigurationError(f'nothing is held of "{name}", so there is nothing to approve')
+def nothing_held(ledger: Ledger, name: str) -> ConfigurationError:
+    """There is nothing to approve; it may be that another person was faster."""
+    text = f'nothing is held of "{name}", so there is nothing to approve'
+    newest = next(iter(ledger.approvals(name)), None)
+    if newest and newest.used_by:
+        at = instant_text(moment(newest.at))
+        text += f"; the newest approval, by {newest.by} at {at}, was used by run {newest.used_by}"
+    return ConfigurationError(text)

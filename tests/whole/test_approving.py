@@ -548,6 +548,19 @@ def test_who_approves_what_another_has_just_approved_is_told_by_whom(
     assert audit(held) == [("anna", "approved")]
 
 
+def test_who_approves_what_a_run_has_let_go_meanwhile_is_told_who_had_approved_it(
+    held: Shop,
+) -> None:
+    approved(held, "--by", "anna")
+    run_id = held.sync().run["run_id"]
+
+    error = approved(held, "--by", "bert", code=2)["error"]
+
+    assert error["message"].startswith('nothing is held of "visits"')
+    assert "by anna at " in error["message"]
+    assert error["message"].endswith(f"was used by run {run_id}")
+
+
 def test_who_approves_beside_another_command_is_told_of_that(
     held: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
