@@ -44,8 +44,9 @@ async def count_what_is_left(running: Running, counts: Mapping[State, int]) -> L
     tally.submitted = counts.get(State.SUBMITTED, 0)
     line, closed, replaced = await in_line(flow), 0, 0
     tally.for_turn, tally.next_turn = line.number, instant(line.next_at)
-    resting = await flow.call(flow.ledger.resting, flow.name)
-    tally.resting, tally.next_try = resting.rows, instant(resting.next_at)
+    if tally.pending:
+        resting = await flow.call(flow.ledger.resting, flow.name)
+        tally.resting, tally.next_try = resting.rows, instant(resting.next_at)
     if flow.window and (opens := flow.window.opens_at(clocks.wall())):
         tally.next_window = instant_text(opens)
         closed = max(0, await flow.call(flow.ledger.for_window, flow.name) - line.pending)
