@@ -12,7 +12,9 @@ from typing import Any
 from sqlalchemy import Connection, and_, func, insert, select, update
 
 from connector.ledger.deeds import approvals
-from connector.ledger.leases import take
+from connector.ledger.known_by import hindrances, otherwise
+from connector.ledger.leases import called, is_by_hand, take
+from connector.ledger.moving import REJECTED, Move, Row, Told, move
 from connector.ledger.ownership import home_row, sends_to
 from connector.ledger.records import Identity, stored_identity
 from connector.ledger.tables import (
@@ -32,24 +34,25 @@ from connector.ledger.tables import (
     turns,
     watermarks,
 )
-from connector.rules.delivery import MAY_BE_THERE, State
+from connector.rules.delivery import MAY_BE_THERE, TO_BE_SENT, State
 from connector.rules.errors import ConfigurationError, Problem
 from connector.rules.place import Place
 
 UNSETTLED = (State.PENDING, State.WAITING, *MAY_BE_THERE)
+READ_ANEW, PAGE = Move(State.REJECTED, ("reason",)), 2000
 
 
 def recognise(
-    c: Connection, activation: str, identity: Identity, now: int, lease: int, new: bool
+    c: Connection, activation: str, identity: Identity, now: int, lease: int, run_id: str
 ) -> str | None:
     """Let the ledger know `activation`, under an earlier name or schema where the user says so;
-    one that is `new` to it, only if that is so. What references of its rows are computed from.
+    one that is new to it, only if a run begins. What references of its rows are computed from.
 
     Raises ConfigurationError when it has become another one, ActivationBusy while a run goes on
     under the earlier name.
     """
     known = _recorded(c, activation, identity)
-    if not new and (known is None or known.activation != activation):
+    if is_by_hand(run_id) and (known is None or known.activation != activation):
         return None
     if problems := _problems(c, activation, identity, known):
         raise ConfigurationError(*problems)
@@ -64,11 +67,15 @@ def recognise(
     if identity.place:
         _follow(c, identity.destination, identity.place, known)
         values |= {"type": identity.place.type, "address": identity.place.address}
+    if identity.known_by:
+        values |= {"identifier": json.dumps(identity.known_by)}
     if known is None:
         restored = select(ledgers.c.restored_at.is_not(None)).scalar_subquery()
         values |= {"activation": activation, "origin": _origin(c, activation, now)}
         c.execute(insert(watermarks).values(values | {"suspect": restored, "changed_at": NOW}))
         return values["origin"]
+    if reason := otherwise(identity, known):
+        _reject_unsent(c, activation, reason, called(run_id), now)
     if any(getattr(known, name) != value for name, value in values.items()):
         c.execute(update(watermarks).where(watermarks.c.activation == activation).values(values))
     return str(known.origin) if known.origin else None
@@ -102,6 +109,7 @@ def _problems(c: Connection, activation: str, identity: Identity, known: Any) ->
         *_changes(activation, identity, known),
         *_schema_change(c, activation, identity, known),
         *_prefix_change(c, activation, identity, known),
+        *(_problem(activation, "contact", text) for text in hindrances(c, identity, known)),
     ]
 
 
@@ -278,6 +286,18 @@ def _follow(c: Connection, destination: str, here: Place, known: Any) -> None:
     c.execute(
         update(trials).where(theirs, t.destination == destination).values(address=here.address)
     )
+
+
+def _reject_unsent(c: Connection, activation: str, reason: str, by: str, now: int) -> None:
+    """Rows that are not sent yet are to be read anew."""
+    d = deliveries.c
+    mine = (d.activation == activation, d.state.in_(TO_BE_SENT), OPEN)
+    query = select(d.id, d.state, d.attempt).where(*mine).order_by(d.id).limit(PAGE)
+    while page := c.execute(query).all():
+        seen = [(row.id, State(row.state), row.attempt) for row in page]
+        told = [Told(by, REJECTED, state, State.REJECTED, None, reason) for _, state, _ in seen]
+        rows = [Row(*row, {"reason": reason}, each) for row, each in zip(seen, told, strict=True)]
+        move(c, READ_ANEW, rows, now)
 
 
 def _rename(c: Connection, old: str, new: str, now: int, lease: int) -> None:

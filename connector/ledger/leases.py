@@ -69,7 +69,7 @@ def who_has(row: Any) -> str | None:
     if holder and holder.is_dead():
         return None
     who = f"process {holder.pid} on {holder.host}" if holder else "another process"
-    return f"{_name(row.run_id)} ({who})"
+    return f"{called(row.run_id)} ({who})"
 
 
 KEPT = select(
@@ -142,7 +142,7 @@ def _why_lost(c: Connection, run: Run) -> LeaseLost | LedgerChanged:
     ):
         return footing.lose("it does not know that this run holds its activation")
     return LeaseLost(
-        f'{_name(run.run_id)} of "{run.activation}" was silent for longer than its lease, and'
+        f'{called(run.run_id)} of "{run.activation}" was silent for longer than its lease, and'
         " another run took over; this one stops"
     )
 
@@ -154,8 +154,14 @@ def let_go(c: Connection, run: Run) -> None:
     c.execute(update(leases).where(*mine, still).values(FREE))
 
 
-def _name(run_id: str) -> str:
-    return "a command given by hand" if run_id.startswith(BY_HAND) else f"run {run_id}"
+def is_by_hand(run_id: str) -> bool:
+    """Whether it is a command in which a person decides, and no run."""
+    return run_id.startswith(BY_HAND)
+
+
+def called(run_id: str) -> str:
+    """For people."""
+    return "a command given by hand" if is_by_hand(run_id) else f"run {run_id}"
 
 
 WRITTEN = (

@@ -47,8 +47,7 @@ class Identity:
     destination: str
     schema_id: str
     row_key: tuple[str, ...]
-    renamed_from: str | bool | None = None
-    """Its earlier name; False: it is a new one, whatever else the ledger knows."""
+    renamed_from: str | bool | None = None  # False: a new one, whatever else the ledger knows
     previous_schema_id: str | None = None  # under which its rows were sent before
     neighbours: frozenset[str] = frozenset()
     place: Place | None = None  # of its destination; None: not known, by an older connector
@@ -57,6 +56,7 @@ class Identity:
     target_word: str = "schema"
     prefix: str = ""  # of its rows' references, among those of others that use the account
     begin_anew: str = ""  # how one with other row keys is written beside it
+    known_by: tuple[str, ...] = ()  # see Contact
 
 
 @dataclass(frozen=True, slots=True)

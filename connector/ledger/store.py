@@ -260,7 +260,7 @@ class Ledger(
         run_id = f"{asked.beginning}{asked.known_as or new_run_id(now)}"
         fence, writes = take(c, activation, now, self._lease, run_id, self._replacement)
         if identity:
-            origin = recognise(c, activation, identity, now, self._lease, new=not by_hand)
+            origin = recognise(c, activation, identity, now, self._lease, run_id)
         else:
             origin = origin_of(c, activation)
         bury(c, activation)

@@ -72,6 +72,7 @@ watermarks = Table(
     Column("rereads", Text),  # JSON: what the next run reads again: see connector.rules.turnover
     Column("origin", String),  # what its rows' references are computed from: its first name, and …
     Column("reference_prefix", String),  # … what the destination's settings put before; "": nothing
+    Column("identifier", Text),  # JSON: what contacts are known by, and what narrows that
 )
 
 deliveries = Table(
@@ -184,12 +185,8 @@ requests = Table(  # of destinations that take many rows in one, or know rows by
     Column("absent_at", BigInteger),  # when it first said that there is none, late enough
 )
 Index("requests_reference", requests.c.activation, requests.c.reference, unique=True)
-Index(
-    "requests_open",
-    requests.c.activation,
-    requests.c.id,
-    sqlite_where=text("ended_at IS NULL"),
-)
+STILL_OPEN = text("ended_at IS NULL")
+Index("requests_open", requests.c.activation, requests.c.id, sqlite_where=STILL_OPEN)
 ASKABLE = requests.c.proof == "request"
 """Requests that the destination could be asked for when they were sent, however it is set now."""
 

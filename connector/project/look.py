@@ -3,7 +3,8 @@
 import asyncio
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -44,12 +45,13 @@ from connector.sync.check import (
     findings_of,
 )
 from connector.sync.elsewhere import recorded_elsewhere, sending_alike
+from connector.sync.foreseen import Foreseen
 from connector.sync.lookup import contacts_of
 from connector.sync.outlook import Stands
 from connector.sync.preflight import preflight, refuse_misfits
 from connector.sync.preview import Forecast, Preview
 from connector.sync.preview_mirror import preview_mirror
-from connector.sync.reading import plan
+from connector.sync.reading import Source, plan
 from connector.sync.samples import deletions, samples
 from connector.sync.scope import OfRun
 from connector.sync.taking_back import told as told_of_stuck
@@ -121,7 +123,7 @@ def _preview(
     app: App, activation: Activation, schema: InteractionSchema | None, show: int, can: Capabilities
 ) -> tuple[Preview, Stands]:
     cache = app.contact_cache(activation)
-    with app.source(activation, schema) as source:
+    with _source(app, activation, schema) as source:
         now = stands(app, activation, source.memory, app.put_back())
         if activation.mirrors:
             found = preview_mirror(source, show, cache, can.shows, now.covers)
@@ -135,6 +137,16 @@ def _preview(
         known = source.memory.knows_references(activation.name)
         found.first_alone = can.proof is Proof.REQUEST and known is False
         return found, now
+
+
+@contextmanager
+def _source(
+    app: App, activation: Activation, schema: InteractionSchema | None
+) -> Iterator[Source[Reports]]:
+    """The model, and what is remembered of it, as the next run finds both."""
+    with app.source(activation, schema) as source:
+        found = Foreseen.of(source.memory, activation.name, app.identity(activation))
+        yield replace(source, memory=found)
 
 
 def _others(app: App, activation: Activation, reports: Reports) -> Sequence[str]:
@@ -179,6 +191,7 @@ def stands(app: App, activation: Activation, reports: Reports, put_back: str | N
         mirrors=activation.mirrors,
         resting=resting.rows,
         next_try=instant(resting.next_at),
+        otherwise=reports.note if isinstance(reports, Foreseen) else None,
     )
 
 
@@ -402,7 +415,7 @@ def _check_model(
 ) -> Checked:
     try:
         _refuse_another(app, activation)
-        with app.source(activation, schema) as source:
+        with _source(app, activation, schema) as source:
             now = stands(app, activation, source.memory, put_back)
             cache = app.contact_cache(activation)
             compare: Callable[[int], Preview] | None = None

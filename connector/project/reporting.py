@@ -334,6 +334,7 @@ class Reporting:
             activation.target_word,
             project.destinations[destination].prefix,
             begin_anew(activation),
+            activation.contact.known_by,
         )
 
     def place(self, name: str) -> float:

@@ -111,6 +111,12 @@ class Contact(Closed):
         """Under what its identifiers are kept, with everything that narrows a look-up."""
         return self.column
 
+    @property
+    def known_by(self) -> tuple[str, ...]:
+        """What a recorded identifier is, whatever its column is called; then what narrows a
+        look-up."""
+        return (self.kind,)
+
     def malformed(self, contact: str) -> str | None:
         """Why no contact can have this identifier; None where only the destination can say."""
         empty = CONTROL.search(contact) or not contact.strip()

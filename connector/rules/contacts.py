@@ -11,6 +11,8 @@ from connector.rules.delivery import Ambiguous, Found, LookUp, Malformed, Missin
 
 AMBIGUOUS = "ambiguous contact"
 """How every reason begins that is about several contacts under one identifier."""
+KNOWN_OTHERWISE = "recorded under another identifier"
+"""The same of rows that are read anew, since what their contacts are known by was edited."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,8 @@ class Stands:
     """Recorded rows that rest for longer than a run has patience; the first of them until
     `next_try`."""
     next_try: str | None = None
+    otherwise: str | None = None
+    """That recorded rows are not sent as they stand: they are not among the `counts` of those."""
 
     @property
     def reads_no_more(self) -> bool:
@@ -159,6 +161,7 @@ def what_next_run_would_do(activation: Activation, stands: Stands, ahead: Ahead)
     """Whether the next run would send, and what else is to be known of it."""
     limits = activation.limits
     notes, left, rejected, in_its_course = (FROM_BACKUP,) if stands.suspect else (), 0, 0, 0
+    notes = (*notes, stands.otherwise) if stands.otherwise else notes
     if stands.hindrance:
         return Outlook(Would.BE_STOPPED, stands.hindrance, notes=notes)
     if stands.paused:

@@ -11,7 +11,8 @@ from typing import Any
 from connector.basis import dataclass
 from connector.ledger.records import Known, Staged
 from connector.rules.activation import Activation
-from connector.rules.delivery import CORRECTABLE, FIRST_STATES
+from connector.rules.contacts import KNOWN_OTHERWISE
+from connector.rules.delivery import CORRECTABLE, FIRST_STATES, State
 from connector.rules.interaction import Interaction, Invalid
 from connector.rules.values import PLACED, has_place
 from connector.sync.reading import Plan
@@ -97,6 +98,8 @@ def differs(content: Interaction | Invalid, before: Known) -> bool:
     """Whether a row reads otherwise than it is recorded."""
     if isinstance(content, Invalid):
         return content.reason != before.reason
+    if before.state is State.REJECTED and (before.reason or "").startswith(KNOWN_OTHERWISE):
+        return True
     if content.digest != before.digest:
         return True
     # the digest knows neither the contact nor how a value is written, which a destination may mind

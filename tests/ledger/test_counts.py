@@ -217,6 +217,7 @@ def as_it_was_before(engine):
         "alter table watermarks drop column left_behind",
         "alter table watermarks drop column origin",
         "alter table watermarks drop column reference_prefix",
+        "alter table watermarks drop column identifier",
         "drop table services",
         "update alembic_version set version_num = '0005'",
     )

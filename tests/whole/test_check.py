@@ -208,13 +208,10 @@ def test_files_that_others_can_read_are_told(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("more", ["description: Visits", "per_contact: {most: 1, every: 1d}"])
-def test_recorded_rows_that_an_edit_makes_unfit_are_none_of_the_first_rows(
-    shop: Shop, more: str
-) -> None:
-    shop.configure(limits="{rows: 2}", more=more)
+def test_recorded_rows_that_are_unfit_are_none_of_the_first_rows(shop: Shop, more: str) -> None:
+    shop.configure(limits="{rows: 2}", more=more, identifier="email")
     shop.add_many(4)
     assert shop.sync().run["status"] == "held"
-    shop.configure(identifier="email")
     shop.add({"id": "new"})
 
     told = shop.connector("check", "visits").said

@@ -440,3 +440,19 @@ def test_a_live_view_says_that_nothing_is_shown(project: Project) -> None:
     assert live["body"] is not None
     assert live["interaction"] is None
     assert len(live["notes"]) == 1
+
+
+def test_a_value_that_was_recorded_under_another_key_goes_as_it_reads_now(project: Project) -> None:
+    project.configure(activation="limits: {rows: 1}")
+    project.add(3)
+    assert project.sync().run["status"] == "held"
+    path = project.path / "activations.yaml"
+    path.write_text(path.read_text().replace("identifier: customerkey", "identifier: loyaltykey"))
+
+    done, counts, effects = project.sync("--approve"), project.counts, project.effects
+    retried = project.connector("quarantine", "retry", "visits")
+    last = project.sync("--approve")
+
+    assert (done.code, counts, effects) == (1, {"rejected": 3}, {})
+    assert (retried.code, last.run["delivered"]) == (0, 3)
+    project.nothing_twice()

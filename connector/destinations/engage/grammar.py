@@ -184,6 +184,13 @@ class ContactMapping(Contact):
         """The kind of identifier, and the type of contact."""
         return f"{self.identifier}\x00{self.contact_type or ''}"
 
+    @property
+    def known_by(self) -> tuple[str, ...]:
+        """The kind of identifier, or else the lookup's key; and the type of contact."""
+        key = self.lookup.key if self.lookup else None
+        kind = self.identifier.value if self.identifier else key or self.column
+        return (kind, self.contact_type) if self.contact_type else (kind,)
+
     def malformed(self, contact: str) -> str | None:
         """Why no contact can have this identifier; None where only Engage can say."""
         return malformed(contact, self.identifier)

@@ -5,7 +5,7 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import OperationalError
 
-HEAD = "0027"
+HEAD = "0028"
 """The newest step; here, so that only a ledger to be migrated costs importing alembic."""
 VERSIONS = "alembic_version"
 """The table that says at which step a ledger is."""

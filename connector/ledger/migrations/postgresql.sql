@@ -625,4 +625,6 @@ CREATE INDEX runs_not_well ON runs (started_at, run_id, status) WHERE status <> 
 
 ALTER TABLE watermarks ADD COLUMN reference_prefix VARCHAR;
 
-INSERT INTO alembic_version (version_num) VALUES ('0027')
+ALTER TABLE watermarks ADD COLUMN identifier TEXT;
+
+INSERT INTO alembic_version (version_num) VALUES ('0028')

@@ -26,7 +26,7 @@ CREATE TABLE watermarks (
 	held TEXT,
 	edition TEXT,
 	suspect BOOLEAN,
-	changed_at BIGINT NOT NULL, type VARCHAR, address TEXT, key_kinds TEXT, rereads TEXT, left_behind INTEGER, origin VARCHAR, reference_prefix VARCHAR,
+	changed_at BIGINT NOT NULL, type VARCHAR, address TEXT, key_kinds TEXT, rereads TEXT, left_behind INTEGER, origin VARCHAR, reference_prefix VARCHAR, identifier TEXT,
 	PRIMARY KEY (activation)
 );
 
@@ -462,4 +462,4 @@ CREATE INDEX runs_in_order ON runs (started_at, run_id);
 
 CREATE INDEX runs_not_well ON runs (started_at, run_id, status) WHERE status <> 'succeeded';
 
-INSERT INTO alembic_version (version_num) VALUES ('0027')
+INSERT INTO alembic_version (version_num) VALUES ('0028')
