@@ -204,3 +204,10 @@ def test_a_check_without_a_connection_fetches_nothing(manager: Manager, tmp_path
     file.write_text(GOOD.replace("${KEY}", "${nope:x}"))
     (remark,) = check_offline(file, environment={}).remarks
     assert 'no secret manager "nope"' in remark.message
+    for name in ("kv", "kv#", "#key"):
+        file.write_text(GOOD.replace("${KEY}", f"${{vault:{name}}}"))
+        (remark,) = check_offline(file, environment={}).remarks
+        assert (remark.level, f"${{vault:{name}}}: write path#key" in remark.message) == (
+            "error",
+            True,
+        )

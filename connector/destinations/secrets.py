@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from connector.rules.errors import ConfigurationError
-from connector.rules.variables import Unfilled, read_utf8, refuse_unknown
+from connector.rules.variables import Unfilled, path_and_key, read_utf8, refuse_unknown
 
 TIMEOUT = 10.0
 """Seconds that a manager has to answer."""
@@ -69,7 +69,7 @@ def _vault(name: str) -> str:
     import hvac
     from hvac.exceptions import Forbidden, InvalidPath
 
-    path, key = _path_and_key(name)
+    path, key = path_and_key(name)
     client = hvac.Client(timeout=TIMEOUT)
     mount, _, rest = path.partition("/")
     try:
@@ -152,13 +152,6 @@ def _google_api() -> str:
 
 
 MANAGERS: Mapping[str, Callable[[str], str]] = {"vault": _vault, "aws-sm": _aws, "gcp-sm": _google}
-
-
-def _path_and_key(name: str) -> tuple[str, str]:
-    path, mark, key = name.partition("#")
-    if not mark or not path or not key:
-        raise Unfilled("write path#key")
-    return path.strip("/"), key
 
 
 def _of_json(text: str, key: str) -> str:

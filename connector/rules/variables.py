@@ -60,7 +60,21 @@ def refuse_unknown(scheme: str) -> None:
 def fetch_none(scheme: str, name: str) -> str:
     """For those who need no secret. Raises NotFetched, or Unfilled where nobody could fetch it."""
     refuse_unknown(scheme)
-    raise NotFetched(f"${{{scheme}:{name}}} is not fetched")
+    what = f"${{{scheme}:{name}}}"
+    if scheme == "vault":
+        try:
+            path_and_key(name)
+        except Unfilled as error:
+            raise Unfilled(f"{what}: {error}") from None
+    raise NotFetched(f"{what} is not fetched")
+
+
+def path_and_key(name: str) -> tuple[str, str]:
+    """The parts of `path#key`. Raises Unfilled."""
+    path, mark, key = name.partition("#")
+    if not mark or not path or not key:
+        raise Unfilled("write path#key")
+    return path.strip("/"), key
 
 
 @dataclass(frozen=True, slots=True)
