@@ -355,6 +355,8 @@ def test_a_run_tells_how_it_ended(ledger, reports):
         "for_window": 0,
         "next_turn": None,
         "for_turn": 0,
+        "next_try": None,
+        "resting": 0,
     }
 
 
