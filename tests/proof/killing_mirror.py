@@ -44,7 +44,7 @@ from tests.proof.truth import Interaction, Row, Verdict, rows_of
 from tests.whole.shop import behaving, contact_id
 
 KEYS = 24
-ROUND, LONGEST, MOST = (0.3, 1.0), 40.0, 16
+ROUND, LONGEST, MOST = (0.3, 1.0), 12.0, 16
 """Seconds that the world goes on with one model, at least and at most, if until then it has not
 stored and deleted so many interactions."""
 NOTHING_YET = 6.0
@@ -254,7 +254,7 @@ class Rounds(Chaos):
             if self.proxy:
                 self.proxy.wild()
             self._change_faults(0)
-            self._goes_on(self.dice.uniform(*ROUND))
+            self._goes_on(self.dice.uniform(*ROUND), self._wanting(model, keeps))
             if report.verdict.duplicates or self.defects:
                 return
             if copy or is_quiet:
@@ -297,13 +297,26 @@ class Rounds(Chaos):
         self._changed, self._limit = changed, now + self.dice.uniform(0.1, 0.9)
         return True
 
-    def _goes_on(self, seconds: float) -> None:
-        """So long at least, until enough was stored and deleted; and not for ever."""
-        began, goal = self._now(), sum(self.engages.changed()) + self.dice.randrange(1, MOST)
+    def _wanting(self, model: Model, keeps: bool) -> int:
+        """How many interactions are to be stored and deleted until it has what the model has."""
+        if self._is_down:
+            return MOST
+        there = self.project.engage.interactions()
+        has = {(each["payload"]["visitId"], content_of(each)) for each in there}
+        wanted = {(key, content) for key, content in model.items() if content.valid}
+        if keeps:  # what a row says is not changed any more
+            return len({key for key, _ in has} ^ {key for key, _ in wanted})
+        return len(has ^ wanted)
+
+    def _goes_on(self, seconds: float, wanting: int) -> None:
+        """So long at least, until enough was stored and deleted, of so much at most, and somebody
+        was killed once; and not for ever."""
+        goal = sum(self.engages.changed()) + min(self.dice.randrange(1, MOST), wanting)
+        began = self._now()
         while not self.defects:
             now = self._now()
             enough = now > began + seconds and sum(self.engages.changed()) >= goal
-            if enough or now > began + LONGEST:
+            if (enough and self.done["kills"]) or now > began + LONGEST:
                 return
             self._revive()
             self._do_what_is_due(now)

@@ -15,7 +15,7 @@ from tests.targets import PROVE
 
 SECONDS = 40 if PROVE else 3
 SECONDS_OTHERS = 20 if PROVE else 2
-DEADLINE = 1500 if PROVE else 400
+DEADLINE = 3000 if PROVE else 400
 pytestmark = pytest.mark.timeout(DEADLINE + 20)
 SEEDS = {"sqlite": 3, "postgresql": 6}
 """Together they have every variant: equal rows, contacts to look up, no respect for leases."""
