@@ -173,7 +173,7 @@ def _way(
             facts = {"contact_id": contact_id, "reason": reason}
         case SetAside(_, became, reason, rest):
             reason, waits = storable(reason), became is State.WAITING
-            due = now + milliseconds(rest) if waits or rest else None
+            due = now + milliseconds(rest) if waits else None
             how, facts = ASIDE[became], {"reason": reason, "due_at": due}
             if became is not seen.state:
                 word = WAITING if waits else REJECTED

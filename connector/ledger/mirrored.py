@@ -104,7 +104,6 @@ class Aim(StrEnum):
     """The model has its row no more: take it back."""
     REPLACE = "replace"
     """Its row reads differently: take it back, and send what the row says now."""
-
     LOOK = "look"
     """The ledger comes from a backup: look whether it is still there."""
 

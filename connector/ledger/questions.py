@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, and_, case, func, or_, select
+from sqlalchemy import Select, and_, func, or_, select
 
 from connector.ledger.ahead import is_ahead
 from connector.ledger.contacts import contacts
@@ -52,14 +52,12 @@ STATES = {state.value: state for state in State}
 
 class Resting(NamedTuple):
     """So many rows rest, the first of them until `next_at` (milliseconds since 1970). `kept`: those
-    that the destination did not let through, the reason of one of them, and how many of them rest
-    before anything of them was sent (`unsent`), since it could not be found out whose they are."""
+    that the destination did not let through, and the reason of one of them."""
 
     rows: int = 0
     next_at: int | None = None
     kept: int = 0
     reason: str | None = None
-    unsent: int = 0
 
     def document(self) -> Document:
         """How many, and when the first of them may be tried again."""
@@ -123,10 +121,8 @@ class Questions(Histories):
         """The rows that are to be sent, and rest for longer than `span` before they are."""
         mine = d.activation == self._name(activation), d.state == State.PENDING, OPEN
         rests = d.due_at > NOW + milliseconds(span), ~FROM_AHEAD
-        unsent = func.sum(case((and_(d.attempt == 0, d.reason.is_not(None)), 1), else_=0))
-        numbers = func.count(), func.min(d.due_at), func.count(d.reason), func.min(d.reason), unsent
-        count, next_at, kept, reason, so = self._first(select(*numbers).where(*mine, *rests))
-        return Resting(count, next_at, kept, reason, int(so or 0))
+        numbers = func.count(), func.min(d.due_at), func.count(d.reason), func.min(d.reason)
+        return Resting(*self._first(select(*numbers).where(*mine, *rests)))
 
     def first_to_be_sent(
         self, activation: str, number: int, cap: Cap | None

@@ -292,8 +292,8 @@ class Closing:
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """A row that no attempt is opened for: its contact is unknown, or could not be looked up
-    (`rest`: how long it is left alone), or it is refused."""
+    """A row that no attempt is opened for: its contact is unknown (`rest`: how long it is left
+    alone), or could not be looked up, or it is refused."""
 
     delivery: Delivery
     state: State

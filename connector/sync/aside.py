@@ -5,20 +5,17 @@ from datetime import timedelta
 from connector.ledger.records import Delivery, SetAside
 from connector.rules.delivery import Missing, NotApplied, Refused, State, next_look_up
 
-LOOK_UP_REST = timedelta(minutes=5)
-"""How long a row rests whose contact could not be looked up: it is the next run's, so that one
-address which the destination cannot answer for stops no other row."""
-
 
 def aside(
     delivery: Delivery, found: Missing | Refused | NotApplied, patience: timedelta
 ) -> SetAside:
-    """What becomes of a row. `patience`: how long an unknown contact is waited for."""
+    """What becomes of a row. `patience`: how long an unknown contact is waited for. One whose
+    contact could not be looked up is the next run's."""
     match found:
         case Refused(reason):
             return SetAside(delivery, State.REJECTED, reason)
         case NotApplied(reason):
-            return SetAside(delivery, delivery.state, reason, LOOK_UP_REST)
+            return SetAside(delivery, delivery.state, reason)
         case Missing(reason):
             waited = timedelta(milliseconds=delivery.waited or 0)
             if waited >= patience:

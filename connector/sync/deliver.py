@@ -152,9 +152,9 @@ class Delivering:
     def _wanted(self, page: Sequence[Delivery]) -> Sequence[Delivery]:
         """Those of `page` that something is to be done for now. Outside of the send window that is
         to find out whose they are, and what is to be read back."""
-        among = self.running.orders.among(page)
+        among = [r for r in self.running.orders.among(page) if r.id not in self.running.next_runs]
         if self._may_send():
-            return [row for row in among if row.id not in self.running.next_runs]
+            return among
         asks = self.contacts.how.needs_look_up
         return [row for row in among if row.suspect or (asks and row.contact_id is None)]
 
@@ -358,7 +358,9 @@ class Delivering:
             self.tally.rejected += 1
             self.tally.given_up += delivery.state is State.WAITING
             log.warning("delivery.rejected", row_key=delivery.row_key, reason=entry.reason)
-        self.sending.looked_up(found, delivery.state)
+        if isinstance(found, NotApplied):
+            self.running.next_runs.add(delivery.id)
+        self.sending.looked_up(found)
 
 
 class DeliveringParcels(Delivering):

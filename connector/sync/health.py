@@ -32,7 +32,7 @@ class Health:
     reached: bool = False
     """Whether the destination has said of any row what becomes of it."""
     no_look_up: int = 0
-    """Rows that wait for their contact, and could not be told whether it is there by now."""
+    """Rows whose contact could not be looked up."""
     _since: float | None = None
     """Since when none has got through."""
 

@@ -8,8 +8,10 @@ from connector.basis import dataclass
 
 @dataclass(slots=True)
 class NextRuns(Container[int]):
-    """Rows by their ids. One that the destination does not have is sent anew by a run once: what
-    shows nothing of a row that it stores would be sent it without end by a run that waits."""
+    """Rows by their ids. One whose contact could not be looked up is not looked up again, so that
+    an address which the destination cannot answer for stops no other row. One that the destination
+    does not have is sent anew by a run once: what shows nothing of a row that it stores would be
+    sent it without end by a run that waits."""
 
     absent_again: int = 0
     """How many were not there though this run had sent them anew."""

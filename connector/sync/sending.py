@@ -12,7 +12,6 @@ from connector.rules.delivery import (
     NotApplied,
     Outcome,
     Refused,
-    State,
     Withheld,
     pause_after,
 )
@@ -67,10 +66,10 @@ class Sending:
         except DestinationUnusable as unusable:
             self._stop.now(unusable)
 
-    def looked_up(self, found: Missing | Refused | NotApplied, state: State) -> None:
-        """The same of a look-up for a row in `state`; what we refuse ourselves says nothing."""
+    def looked_up(self, found: Missing | Refused | NotApplied) -> None:
+        """The same of a look-up; what we refuse ourselves says nothing."""
         if isinstance(found, NotApplied):
-            self._health.no_look_up += state is State.WAITING
+            self._health.no_look_up += 1
             self.judge(found)
         elif isinstance(found, Missing) or found.http_status:
             self._health.answered()

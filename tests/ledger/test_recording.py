@@ -333,15 +333,15 @@ def test_a_row_that_is_refused_before_it_is_sent_has_no_attempt(ledger, engine):
     assert attempts(engine) == []
 
 
-def test_a_pending_row_whose_look_up_failed_rests_and_stays_pending(ledger, engine):
+def test_a_pending_row_whose_look_up_failed_stays_pending_and_rests_for_nothing(ledger, engine):
     run = staged(ledger, "r1")
     row = due(ledger)["r1"]
 
-    assert ledger.record(run, [SetAside(row, row.state, "no answer", MINUTE)]) == [True]
+    assert ledger.record(run, [SetAside(row, row.state, "no answer")]) == [True]
 
     assert (stored(engine).state, stored(engine).waiting_since) == ("pending", None)
-    assert due(ledger) == {}
-    assert timedelta(seconds=55) < ledger.next_due("reviews") <= MINUTE
+    assert stored(engine).reason == "no answer"
+    assert (list(due(ledger)), ledger.next_due("reviews")) == (["r1"], None)
 
 
 def test_a_row_that_somebody_moved_is_not_set_aside(ledger, engine):

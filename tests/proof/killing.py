@@ -22,7 +22,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, redirect_stderr, suppress
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -35,7 +34,7 @@ from connector.ledger import beating, leases, store
 from connector.ledger.processes import Process
 from connector.ledger.store import Ledger
 from connector.ledger.tables import database_time
-from connector.sync import aside, health, reading
+from connector.sync import health, reading
 from tests.proof.engages import Engages
 from tests.proof.forks import Fork, forking, warm_up
 from tests.proof.killing_clocks import HOUR, Clocks
@@ -145,7 +144,6 @@ LAST = 4000
 def hurry() -> None:
     """Shorter pauses: those that are kind to a real Engage would take up the whole test."""
     health.OUTAGE_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)  # type: ignore[assignment]
-    aside.LOOK_UP_REST = timedelta(seconds=0.3)
     http.GET_PAUSES = (0.05, 0.1, 0.2)
     reading.BATCH = 50
 

@@ -4,14 +4,19 @@ import json
 import random
 import sqlite3
 import time
+from collections import Counter
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from typing import Any
 
 import duckdb
 import pytest
 from sqlalchemy import URL, create_engine, text
 
 from connector.sandbox.behaviour import Faults, ReadFaults
+from connector.sandbox.engage import contacts
 from connector.sandbox.engage.store import Engage
+from connector.sandbox.exchange import Refusal
 from connector.sync import lookup
 from tests.whole.shop import Shop, behaving, contact_id
 
@@ -20,6 +25,18 @@ def with_contacts(engage: Engage, number: int, first: int = 10) -> None:
     """More contacts, in the same manner as the ten that are there."""
     for n in range(first, number):
         engage.add_contact({"contactId": contact_id(n), "email": f"c{n}@example.com"})
+
+
+def failing_for(value: str, look_up: Callable[..., tuple[str, str]]) -> Callable[..., Any]:
+    """A look-up that answers with a 500 for one identifier, and else as `look_up`."""
+
+    def failing(query: Mapping[str, str]) -> tuple[str, str]:
+        kind, wanted = look_up(query)
+        if wanted == value:
+            raise Refusal(500, "Unexpected", "Something went wrong")
+        return kind, wanted
+
+    return failing
 
 
 def reasons(shop: Shop) -> dict[str, str]:
@@ -34,29 +51,50 @@ def attempts(shop: Shop, key: str) -> list[tuple[str, int | None]]:
     return [(attempt["outcome"], attempt["http_status"]) for attempt in story["attempts"]]
 
 
-def test_a_run_whose_look_ups_all_fail_is_not_green_and_neither_is_the_next(shop: Shop) -> None:
+def test_a_run_whose_look_ups_all_fail_is_not_green_and_the_next_tries_them_again(
+    shop: Shop,
+) -> None:
     shop.configure(identifier="email")
     shop.add_by_email(3)
     shop.sandbox.behaviour = behaving(lookup_faults=ReadFaults(html=1.0))
 
-    stopped = shop.sync()
+    stopped, still = shop.sync(), shop.sync()
     shop.sandbox.behaviour = behaving()
-    rests = shop.sync()
-    shop.add({"id": "new", "contact": "c1@example.com"})
-    beside = shop.sync()
+    foretold = shop.connector("preview", "visits", "--json").json
+    again = shop.sync()
 
-    assert (stopped.code, stopped.run["status"], stopped.run["kind"]) == (
-        3,
-        "stopped",
-        "destination",
+    for each in (stopped, still):
+        assert (each.code, each.run["status"], each.run["kind"]) == (3, "stopped", "destination")
+        assert (each.run["pending"], each.run["resting"], each.run["retryable"]) == (3, 0, True)
+        assert "the contact look-up gave no contactId" in each.run["error"]
+    assert (foretold["pending"], len(foretold["requests"])) == (3, 3)
+    assert (again.code, again.run["delivered"], again.run["pending"]) == (0, 3, 0)
+    assert set(shop.stored.values()) == {1}
+
+
+def test_an_address_that_cannot_be_looked_up_is_asked_for_once_a_run_and_stops_no_other(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.configure(identifier="email")
+    shop.add(
+        {"id": "poor", "contact": "c0@example.com"}, {"id": "good", "contact": "c1@example.com"}
     )
-    assert (stopped.run["staged"], stopped.run["pending"], stopped.run["retryable"]) == (3, 3, True)
-    assert [(each.code, each.run["status"]) for each in (rests, beside)] == [(1, "attention")] * 2
-    assert (beside.run["delivered"], beside.run["pending"]) == (1, 3)
-    for each in (rests, beside):
-        (note,) = each.run["notes"]
-        assert "3 rows are left to a later run" in note
-        assert "the contact look-up gave no contactId" in note
+
+    with monkeypatch.context() as there:
+        there.setattr(contacts, "_lookup", failing_for("c0@example.com", contacts._lookup))
+        first = shop.sync("--wait")
+        asked = shop.look_ups
+        shop.add({"id": "more", "contact": "c2@example.com"})
+        second = shop.sync("--wait")
+    last = shop.sync()
+
+    for each in (first, second):
+        assert (each.code, each.run["status"]) == (1, "attention")
+        assert (each.run["delivered"], each.run["pending"]) == (1, 1)
+        assert "1 row is left to a later run" in each.run["notes"][0]
+    assert shop.look_ups - asked - 1 <= asked  # as often in the second run as in the first
+    assert (last.code, last.run["delivered"]) == (0, 1)
+    assert shop.stored == Counter(["poor", "good", "more"])
 
 
 # --- once a run, and not again ------------------------------------------------------------------
