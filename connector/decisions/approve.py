@@ -51,6 +51,8 @@ class Held:
     """The one that lets it go already."""
     in_the_way: tuple[str, ...] = ()
     """Why no run would begin that could use an approval."""
+    newest: int = 0
+    """The newest approval until then, whatever has become of it; 0: there was none."""
     empty: ClassVar[bool] = False
     exit_code: ClassVar[int] = 0
 
@@ -181,7 +183,8 @@ class Approve:
             if isinstance(lease, Approved):
                 return lease
             try:
-                if meanwhile := self._meanwhile(ledger, plan):
+                meanwhile = self._meanwhile(ledger, plan)
+                if meanwhile and meanwhile.approval.is_usable:  # else what it let go is held again
                     return meanwhile
                 held = ledger.held_run(name)
                 if held is None:
@@ -212,8 +215,7 @@ class Approve:
     def _meanwhile(self, ledger: Ledger, plan: Held) -> Approved | None:
         """What another person has approved since this one was shown what is held."""
         newest = next(iter(ledger.approvals(self.activation.name)), None)
-        before = plan.approval.id if plan.approval else None
-        if newest is None or newest.void or newest.expired or newest.id == before:
+        if newest is None or newest.void or newest.expired or newest.id <= plan.newest:
             return None
         if newest.digest != plan.run.rows.digest:
             return None
@@ -239,9 +241,10 @@ def _held(app: App, ledger: Ledger, name: str) -> Held:
     found = ledger.held_run(name)
     if found is None:
         raise nothing_held(ledger, name)
-    standing = ledger.standing_approval(name)
-    of_this = standing if standing and standing.digest == found.rows.digest else None
-    return Held(found, of_this, tuple(_in_the_way(app, name)))
+    newest = next(iter(ledger.approvals(name)), None)
+    stands = newest is not None and newest.is_usable and newest.digest == found.rows.digest
+    ways = tuple(_in_the_way(app, name))
+    return Held(found, newest if stands else None, ways, newest.id if newest else 0)
 
 
 def _in_the_way(app: App, name: str) -> Iterator[str]:

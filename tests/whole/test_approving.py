@@ -561,6 +561,22 @@ def test_who_approves_what_a_run_has_let_go_meanwhile_is_told_who_had_approved_i
     assert error["message"].endswith(f"was used by run {run_id}")
 
 
+def test_what_a_run_has_left_as_it_was_is_approved_again(held: Shop) -> None:
+    """It was killed before its first request, and the same rows are held again."""
+    first = approved(held, "--by", "anna")
+    with held.ledger_connection() as ledger:
+        ledger.execute("update approvals set used_by = 'killed', used_at = at")
+    assert held.sync().run["status"] == "held"
+
+    again = approved(held, "--by", "bert")
+    run = held.sync().run
+
+    assert (again["digest"], again["already"], again["by"]) == (first["digest"], False, "bert")
+    assert again["approval"] > first["approval"]
+    assert (run["status"], run["delivered"]) == ("succeeded", 4)
+    assert audit(held) == [("anna", "approved"), ("bert", "approved")]
+
+
 def test_who_approves_beside_another_command_is_told_of_that(
     held: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
