@@ -32,6 +32,7 @@ from connector.ledger.transaction import (
     IN_SCHEMA,
     READS,
     reading,
+    repeated,
     shown,
     transaction,
 )
@@ -86,11 +87,15 @@ def writing_engine(url: URL, runs: int = 0) -> Engine:
     else:
         event.listen(engine, "connect", acknowledge_what_is_written)
     with _disposed_on_failure(engine):
-        with reading(engine) as connection:
-            outdated = _version(connection) != HEAD
-        if outdated:
+        if _is_outdated(engine):
             _bring_up_to_date(engine)
     return engine
+
+
+@repeated
+def _is_outdated(engine: Engine) -> bool:
+    with reading(engine) as connection:
+        return _version(connection) != HEAD
 
 
 def _bring_up_to_date(engine: Engine) -> None:
@@ -206,6 +211,7 @@ def _engine_to_read(url: URL) -> Engine:
     return engine
 
 
+@repeated
 def _is_there(engine: Engine) -> bool:
     """Whether there is a ledger behind an engine that reads. Raises LedgerUnavailable when its
     tables are of another version than this connector's."""
