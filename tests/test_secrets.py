@@ -163,6 +163,28 @@ def test_a_manager_that_is_out_of_reach_is_told(manager: Manager, tmp_path: Path
     assert "Google Secret Manager does not answer" in refused(tmp_path, "${gcp-sm:engage}")
 
 
+@pytest.mark.parametrize("status", [403, 429, 500, 503, None])
+@pytest.mark.parametrize(
+    "value", ["${vault:kv/engage#key}", "${aws-sm:engage}", "${gcp-sm:engage}"]
+)
+def test_only_what_nobody_answers_for_is_worth_another_try(
+    manager: Manager, tmp_path: Path, value: str, status: int | None
+) -> None:
+    answer = (status or 0, {"__type": "X", "errors": []})
+    manager.answers = dict.fromkeys(("/v1/kv/engage", "engage", NAMED), answer)
+    if status is None:
+        manager.close()
+
+    with pytest.raises(ConfigurationError) as caught:
+        read(tmp_path, value)
+    with pytest.raises(ConfigurationError) as beside_a_mistake:
+        read(tmp_path, f'{value}", api_version: "${{NOT_SET}}')
+
+    later = status != 403
+    assert (caught.value.retryable, caught.value.exit_code) == (later, 3 if later else 2)
+    assert not beside_a_mistake.value.retryable
+
+
 def test_it_is_asked_once_for_all_places(manager: Manager, tmp_path: Path) -> None:
     manager.answers = {"engage": (200, {"SecretString": SECRET})}
     file = tmp_path / "activations.yaml"

@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from connector.rules.errors import ConfigurationError
-from connector.rules.variables import Unfilled, path_and_key, read_utf8, refuse_unknown
+from connector.rules.variables import (
+    OutOfReach,
+    Unfilled,
+    path_and_key,
+    read_utf8,
+    refuse_unknown,
+)
 
 TIMEOUT = 10.0
 """Seconds that a manager has to answer."""
@@ -44,6 +50,8 @@ class Secrets:
         except ImportError:  # of the client itself, or of what it needs
             run = f'pip install "engage-connector[{EXTRAS[scheme]}]"'
             raise Unfilled(f"{what}: its client is not installed; run: {run}") from None
+        except OutOfReach as error:
+            raise OutOfReach(f"{what}: {error}") from None
         except (Unfilled, ConfigurationError) as error:
             raise Unfilled(f"{what}: {error}") from None
         except Exception as error:  # whatever a client raises; its message may hold what it found
@@ -67,7 +75,14 @@ class Secrets:
 def _vault(name: str) -> str:
     """HashiCorp Vault and OpenBao: `path#key`, of either version of the key-value engine."""
     import hvac
-    from hvac.exceptions import Forbidden, InvalidPath
+    from hvac.exceptions import (
+        BadGateway,
+        Forbidden,
+        InternalServerError,
+        InvalidPath,
+        RateLimitExceeded,
+        VaultDown,
+    )
 
     path, key = path_and_key(name)
     client = hvac.Client(timeout=TIMEOUT)
@@ -84,7 +99,9 @@ def _vault(name: str) -> str:
     except InvalidPath:
         found = None
     except OSError:
-        raise Unfilled(f"Vault does not answer at {client.url}") from None
+        raise OutOfReach(f"Vault does not answer at {client.url}") from None
+    except (InternalServerError, BadGateway, VaultDown, RateLimitExceeded) as error:
+        raise OutOfReach(f"it cannot be fetched now: {type(error).__name__}") from None
     if found is None:
         raise Unfilled("Vault has no such path")
     content: Mapping[str, Any] = found["data"]
@@ -93,11 +110,16 @@ def _vault(name: str) -> str:
     return _member(content, key)
 
 
+def _kind_of(status: int | None) -> type[Unfilled]:
+    """What an answer with this HTTP status means: another one may come later, or not."""
+    return OutOfReach if status and (status == 429 or status >= 500) else Unfilled
+
+
 def _aws(name: str) -> str:
     """AWS Secrets Manager: a name or an ARN; `#key` is one of a secret that is a JSON object."""
     import boto3
     from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 
     secret, _, key = name.partition("#")
     config = Config(connect_timeout=TIMEOUT, read_timeout=TIMEOUT, retries={"max_attempts": 2})
@@ -106,7 +128,11 @@ def _aws(name: str) -> str:
         found = client.get_secret_value(SecretId=secret)
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "an error")
-        raise Unfilled(f"AWS Secrets Manager says {code}") from None
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        raise _kind_of(status)(f"AWS Secrets Manager says {code}") from None
+    except (ConnectionError, HTTPClientError) as error:
+        said = f"AWS Secrets Manager cannot be asked: {type(error).__name__}"
+        raise OutOfReach(said) from None
     except BotoCoreError as error:
         raise Unfilled(f"AWS Secrets Manager cannot be asked: {type(error).__name__}") from None
     text = found.get("SecretString") or found["SecretBinary"].decode()
@@ -139,9 +165,9 @@ def _google(name: str) -> str:
     except GoogleAuthError as error:
         raise Unfilled(f"Google's credentials do not serve: {type(error).__name__}") from None
     except OSError:
-        raise Unfilled("Google Secret Manager does not answer") from None
+        raise OutOfReach("Google Secret Manager does not answer") from None
     if answer.status_code != 200:
-        raise Unfilled(f"Google Secret Manager says HTTP {answer.status_code}")
+        raise _kind_of(answer.status_code)(f"Google Secret Manager says HTTP {answer.status_code}")
     text = base64.b64decode(answer.json()["payload"]["data"]).decode()
     return _of_json(text, key) if key else text
 

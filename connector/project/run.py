@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connector.basis.log import Log
@@ -29,6 +29,7 @@ from connector.sync.side_by_side import Stop
 
 log = Log(__name__)
 
+NEVER = datetime.min.replace(tzinfo=UTC)
 LONGEST_BUDGET = 10**8
 """Seconds; the clock of an event loop takes no longer ones on every system."""
 LEVELS = {
@@ -63,10 +64,13 @@ async def sync(
     budget: timedelta | None = None,
 ) -> list[Result]:
     """One run of each of `activations`, one after the other, the highest priority first; one that
-    fails stops no other. `budget`: so long for all of them, then they end in order."""
-    ordered = sorted(activations, key=lambda activation: -activation.priority)
-    timer = None
+    fails stops no other. `budget`: so long for all of them, then they end in order. Those go first
+    then whose last run is the longest ago: else one with much to do would keep others from ever
+    beginning."""
+    ordered, timer = sorted(activations, key=lambda activation: -activation.priority), None
     if budget is not None:
+        began = app.reports_from(ledger.engine).last_began_of([each.name for each in ordered])
+        ordered.sort(key=lambda each: (-each.priority, began[each.name] or NEVER))
         seconds = min(budget.total_seconds(), LONGEST_BUDGET)
         timer = asyncio.get_running_loop().call_later(seconds, app.interruption.end_in_time)
     try:

@@ -73,6 +73,8 @@ def of_activation(name: str, *path: str | int, text: str) -> Problem:
     return Problem(("activations", name, *path), f'activation "{name}": {text}')
 
 
+OUT_OF_REACH = "secret-out-of-reach"
+"""The rule of a problem that lies where a secret is kept: nothing is written wrongly."""
 Locate = Callable[[Problem], str]
 """How a problem is told, with its place in the configuration where that is known."""
 
@@ -125,6 +127,8 @@ class ConfigurationError(ConnectorError):
         self.problems: Sequence[Problem] = [
             Problem((), p) if isinstance(p, str) else p for p in problems
         ]
+        if problems and all(problem.rule == OUT_OF_REACH for problem in self.problems):
+            self.retryable, self.exit_code = True, StopRun.exit_code
         super().__init__("\n".join(p.text for p in self.problems))
 
     def told(self, locate: Locate) -> str:

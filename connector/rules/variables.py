@@ -44,6 +44,10 @@ class NotFetched(Unfilled):
     """A text holds a secret that is kept elsewhere, and none is fetched."""
 
 
+class OutOfReach(Unfilled):
+    """A text holds a secret that is kept elsewhere, and nobody answers there."""
+
+
 PLACES = ("file", "vault", "aws-sm", "gcp-sm")
 """Where secrets may be kept."""
 Fetch = Callable[[str, str], str]

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from connector.basis import dataclass
-from connector.rules.errors import Mark, Problem, not_yaml
+from connector.rules.errors import OUT_OF_REACH, Mark, Problem, not_yaml
 from connector.rules.errors import Path as KeyPath
 from connector.rules.variables import (
     TEMPLATE,
     NotFetched,
     NotSet,
+    OutOfReach,
     Unfilled,
     Variables,
     refuse_other_forms,
@@ -135,6 +136,8 @@ class _Reader:
                 return self._wrong(path, str(error), "", "variable-not-set")
             self.unset[path] = str(error) if isinstance(error, NotSet) else ""
             return str(node.value)
+        except OutOfReach as error:
+            return self._wrong(path, str(error), "", OUT_OF_REACH)
         except Unfilled as error:
             return self._wrong(path, str(error), "", "variable")
 

@@ -67,8 +67,17 @@ def test_the_time_is_that_of_all_and_who_has_not_begun_is_told(slow: Shop) -> No
         assert facts == ["not_begun", False, None, None, None]
 
     told = slow.connector("sync", "--for", "2s").out
-    assert "visits: not done" in told
+    assert "later: not done" in told
     assert "last: not begun" in told
+
+
+def test_each_turn_begins_with_whose_last_run_is_the_longest_ago(slow: Shop) -> None:
+    more = AGAIN.format(name="later") + AGAIN.format(name="last")
+    slow.config.write_text(slow.config.read_text() + more)
+
+    turns = [slow.connector("sync", "--for", "2s", "--json").json["runs"] for _ in range(4)]
+
+    assert [runs[0]["activation"] for runs in turns] == ["visits", "later", "last", "visits"]
 
 
 @pytest.mark.parametrize("busy", [False, True])
