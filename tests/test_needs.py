@@ -18,6 +18,10 @@ TROUBLES: list[tuple[dict[str, Any], str]] = [
         "stopped: one; two -> connector check a7",
     ),
     (
+        {"last_run": {**RUN, "error": "one\ntwo\nthree\nfour"}, "state": "stopped"},
+        "stopped: one; two; and 2 more -> connector check a7",
+    ),
+    (
         {"counts": {"invalid": 1200, "in_doubt": 3}},
         "1,203 rows to decide about: 1,200 invalid, 3 in doubt -> connector quarantine list a7",
     ),

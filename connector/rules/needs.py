@@ -33,6 +33,8 @@ COMMANDS = {
     "left_unsent": "connector runs {name}",
 }
 """What deals with which kind of need."""
+TOLD = 2
+"""Of the mistakes that stopped a run, how many a line tells; a check tells all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,9 @@ def needs_of(document: Document) -> Iterator[Need]:
     if refused := document.get("refused"):
         yield Need(name, "refused", f"no run is begun: {refused}", BAD)
     elif last and last["status"] == "stopped" and not document["paused"]:
-        why = "; ".join((last["error"] or "it did not say why").splitlines())
+        mistakes = (last["error"] or "it did not say why").splitlines()
+        more = len(mistakes) - TOLD
+        why = "; ".join([*mistakes[:TOLD], *([f"and {more:,} more"] if more > 0 else [])])
         kind = "interrupted" if last.get("kind") == "interrupted" else "stopped"
         yield Need(name, kind, f"stopped: {why}", BAD, last["run_id"])
     if waits := waiting_for_person(document["counts"]):
