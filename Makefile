@@ -24,7 +24,7 @@ quick: $(READY)  ## run the tests that start nothing, in seconds
 	$(BIN)/python -m pytest -q --quick --numprocesses 2 --dist worksteal
 
 test: $(READY)  ## run all tests: all that guards a promise
-	$(BIN)/python -m pytest -q --numprocesses 5 --dist worksteal
+	$(BIN)/python -m pytest -q --numprocesses 6 --dist worksteal
 
 # dbt has an environment of its own: its packages are none of ours. Made once.
 DBT := .venv-dbt
