@@ -11,6 +11,7 @@ from typing import Any
 
 from connector.basis import dataclass
 from connector.rules.definition import Definition
+from connector.rules.words import first_few
 
 VERSION = re.compile(r"(.+)_v(\d{1,6})", re.IGNORECASE)
 
@@ -83,10 +84,8 @@ class Difference:
 
 
 def _told(changes: Sequence[Change]) -> str:
-    """The changes in words, in one line that can be read: of many the first ones."""
-    told = "; ".join(change.message for change in changes[:MOST_TOLD])
-    more = len(changes) - MOST_TOLD
-    return f"{told}; and {more} more, as `connector schema plan` shows" if more > 0 else told
+    messages = [change.message for change in changes]
+    return first_few(messages, MOST_TOLD, ", as `connector schema plan` shows")
 
 
 def difference(live: Definition, local: Definition) -> Difference:

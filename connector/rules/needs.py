@@ -12,7 +12,7 @@ from connector.rules.deed import Document
 from connector.rules.delivery import State, waiting_for_person
 from connector.rules.errors import HELD
 from connector.rules.receipt import FOUND
-from connector.rules.words import by_state, counted, rows
+from connector.rules.words import by_state, counted, first_few, rows
 
 BAD, WARN = "bad", "warn"
 PROJECT = "the project"
@@ -73,9 +73,7 @@ def needs_of(document: Document) -> Iterator[Need]:
     if refused := document.get("refused"):
         yield Need(name, "refused", f"no run is begun: {refused}", BAD)
     elif last and last["status"] == "stopped" and not document["paused"]:
-        mistakes = (last["error"] or "it did not say why").splitlines()
-        more = len(mistakes) - TOLD
-        why = "; ".join([*mistakes[:TOLD], *([f"and {more:,} more"] if more > 0 else [])])
+        why = first_few((last["error"] or "it did not say why").splitlines(), TOLD)
         kind = "interrupted" if last.get("kind") == "interrupted" else "stopped"
         yield Need(name, kind, f"stopped: {why}", BAD, last["run_id"])
     if waits := waiting_for_person(document["counts"]):

@@ -1,6 +1,6 @@
 """How numbers of rows, and durations, are put into words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from math import ceil
 
@@ -58,6 +58,13 @@ def were(number: int) -> str:
 def wait_for(number: int) -> str:
     """So many rows that wait for something."""
     return f"{rows(number)} {'waits' if number == 1 else 'wait'} for"
+
+
+def first_few(texts: Sequence[str], most: int, where: str = "") -> str:
+    """The first of `texts`, in one line that can be read, and how many more there are; `where`: the
+    end of that, which says where all of them are."""
+    more = len(texts) - most
+    return "; ".join([*texts[:most], *([f"and {more:,} more{where}"] if more > 0 else [])])
 
 
 def rest_until(number: int, when: str) -> str:
