@@ -6,6 +6,7 @@ installed beside it stays what it is for everybody else in the process.
 
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import datetime
 from types import ModuleType
 from typing import Any
 
@@ -41,7 +42,8 @@ class Cursor:
         return -1
 
     def execute(self, statement: str, parameters: Mapping[str, Any] | None = None) -> None:
-        self._client.execute(statement, dict(parameters) if parameters else None)
+        bound = {name: _bound(value) for name, value in (parameters or {}).items()}
+        self._client.execute(statement, bound or None)
 
     def fetchone(self) -> Any:
         return self._client.fetchone()
@@ -54,6 +56,12 @@ class Cursor:
 
     def close(self) -> None:
         """What it gave is gone when the session is asked the next thing."""
+
+
+def _bound(value: Any) -> Any:
+    """`value` as DuckDB compares it with a column. A time with a zone goes as its text, which
+    becomes what the column is: it compares no TIMESTAMPTZ with one of nanoseconds."""
+    return value.isoformat() if isinstance(value, datetime) and value.tzinfo else value
 
 
 class Session:
