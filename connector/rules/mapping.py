@@ -66,7 +66,7 @@ class RowMapper:
         self._position = {name: i for i, name in enumerate(columns)}
         self._schema = schema
         self._key = [self._position[name] for name in key or activation.row_key]
-        self._contact = self._position[activation.contact.column]
+        self._contact = self._exact(activation.contact.column)
         self._contact_column = activation.contact.column
         self._cursor = self._position[activation.cursor.column] if activation.cursor else None
         self._cursor_column = activation.cursor.column if activation.cursor else ""

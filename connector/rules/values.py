@@ -67,11 +67,35 @@ def single(value: Any) -> Any:
     for digits in SINGLE_DIGITS if abs(value) >= LEAST_NORMAL else range(1, 10):
         shortest = float(f"{value:.{digits}g}")
         try:
-            if struct.unpack("f", struct.pack("f", shortest))[0] == value:
+            if _as_single(shortest) == value:
                 return value if shortest == value else shortest
         except OverflowError:  # rounded up, it is more than 32 bits hold
             continue
     return value
+
+
+def shown_or_single(text: Any) -> Any:
+    """The float of 32 bits that is written twice in `text`: as the warehouse shows it, which may be
+    cut, and widened to 64. As it is shown where that is all of it."""
+    if not isinstance(text, str):
+        return text
+    shown, whole = map(float, text.split())
+    return shown if _as_single(shown) == whole else single(whole)
+
+
+def shown_whole(text: Any) -> Any:
+    """The same as a row key, which is the number that is shown; unreadable where that is cut, so
+    that no two keys become one."""
+    if not isinstance(text, str):
+        return text
+    shown, whole = map(float, text.split())
+    return shown if _as_single(shown) == whole else Unreadable("a float of more than six digits")
+
+
+def _as_single(value: float) -> float:
+    """What becomes of `value` in 32 bits."""
+    found: float = struct.unpack("f", struct.pack("f", value))[0]
+    return found
 
 
 def exact_time(text: Any, kind: str) -> Any:

@@ -255,7 +255,7 @@ def _keys(activation: Activation, reader: Reader, unusable: int) -> Iterator[Fin
             Level.DATA, f"{counted(without, 'row')} without a row_key ({key} is NULL)", path
         )
     elif unusable:
-        why = f"it is longer than {LONGEST_KEY:,} characters, or nothing that can be kept"
+        why = f"it is longer than {LONGEST_KEY:,} characters, or nothing that can be kept as it is"
         text = f"{counted(unusable, 'row')} without a row_key that can be used ({key}): {why}"
         yield Finding(Level.DATA, text, path)
     no_key, cursor = without or unusable, activation.cursor

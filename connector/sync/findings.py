@@ -47,8 +47,9 @@ class Findings:
         if self.without_key:
             found.append(
                 f"{rows(self.without_key)} without a usable row key ({key} NULL, longer than"
-                f" {LONGEST_KEY} characters, not text, or a time that no calendar has); they cannot"
-                " be recorded and are not sent"
+                f" {LONGEST_KEY} characters, not text, a time that no calendar has, or a FLOAT of"
+                " more than the six digits that MySQL shows); they cannot be recorded and are not"
+                " sent"
             )
         if self.pruned:
             found.append(

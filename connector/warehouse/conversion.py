@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from connector.rules.values import Unreadable, exact_time, single
+from connector.rules.values import Unreadable, exact_time, shown_or_single, shown_whole, single
 
 Read = Callable[[Any], Any]
 
@@ -30,6 +30,8 @@ NANOSECONDS = {
 """Times that Python would cut."""
 SINGLES = {("duckdb", "FLOAT"), ("databricks", "float"), ("redshift", "700")}
 """Floats of 32 bits that a driver widens to 64; PostgreSQL's driver reads the server's text."""
+CUT = {("mysql", "4"), ("mariadb", "4")}
+"""Floats of 32 bits that the server shows in six digits."""
 MYSQL_TIMES = {"7": "timestamp", "10": "date", "12": "datetime"}
 """By the codes of its protocol."""
 AT_INFINITY = "290000-01-01"
@@ -41,7 +43,7 @@ FIRST_DAY = "0001-01-01"
 
 def is_exact(dialect: str, kind: str) -> bool:
     """Whether a column of this type has more to it than the driver's value: see `exact`."""
-    return kind in NANOSECONDS or (dialect, kind) in SINGLES
+    return kind in NANOSECONDS or (dialect, kind) in SINGLES | CUT
 
 
 def selected(dialect: str, kind: str, column: str) -> tuple[str, Read | None]:
@@ -53,11 +55,26 @@ def selected(dialect: str, kind: str, column: str) -> tuple[str, Read | None]:
     return sql, reading(dialect, kind)
 
 
-def exact(kind: str, column: str) -> tuple[str, Read]:
+def exact(dialect: str, kind: str, column: str) -> tuple[str, Read]:
     """The same, to have all of its digits."""
     if kind in NANOSECONDS:
         return as_text(column), partial(exact_time, kind=NANOSECONDS[kind])
+    if (dialect, kind) in CUT:
+        return f"concat({column}, ' ', {column} + 0e0)", shown_or_single
     return column, single
+
+
+def is_cut(dialect: str, kind: str) -> bool:
+    """Whether the driver's values of such a column may be one where the warehouse has two: as a row
+    key it is read `as_key`."""
+    return kind in NANOSECONDS or (dialect, kind) in CUT
+
+
+def as_key(dialect: str, kind: str, column: str) -> tuple[str, Read | None]:
+    """What is selected so that no two keys become one, and how it is read."""
+    if kind in NANOSECONDS:
+        return as_text(column), None
+    return exact(dialect, kind, column)[0], shown_whole
 
 
 def as_text(column: str) -> str:

@@ -34,9 +34,11 @@ from connector.warehouse.conversion import (
     FIRST_DAY,
     NANOSECONDS,
     Read,
+    as_key,
     as_text,
     converted,
     exact,
+    is_cut,
     is_exact,
     reading,
     selected,
@@ -57,7 +59,7 @@ from connector.warehouse.spelling import TWICE, doubled, spelling_of
 RANGE = 100_000
 """Rows of a range, if no more of them have the same cursor."""
 TEXT_SUFFIX = "::text"
-"""What Python would cut is read as text where it is a row key, so that no two become one."""
+"""What would be cut is read in another way where it is a row key, so that no two become one."""
 Where = tuple[str, dict[str, Any]]
 LOWER, UPPER = "connector_lower_bound", "connector_upper_bound"
 """SQLAlchemy takes `%(name)s` for a bind where a bind has that name, in the user's texts too; so
@@ -278,7 +280,8 @@ class Reader:
         codes = {c.name: c.code for c in columns}
         names = list(dict.fromkeys(activation.columns.values()))
         key = tuple(
-            c + TEXT_SUFFIX if codes.get(c) in NANOSECONDS else c for c in activation.row_key
+            c + TEXT_SUFFIX if is_cut(self._dialect, codes.get(c, "")) else c
+            for c in activation.row_key
         )
         exact = [c + EXACT_SUFFIX for c in names if is_exact(self._dialect, codes.get(c, ""))]
         extra = [c for c in key if c not in names]
@@ -327,11 +330,8 @@ class Reader:
         """
         if not keys:
             return
-        columns = [self._quote(name) for name in activation.row_key]
-        typed = [
-            (as_text(column), None) if key != name else (column, scan.codes.get(name, ""))
-            for column, key, name in zip(columns, scan.key, activation.row_key, strict=True)
-        ]
+        names = [(self._quote(name), scan.codes.get(name, "")) for name in activation.row_key]
+        typed = [(as_text(c), None) if k in NANOSECONDS else (c, k) for c, k in names]
         where, binds = found_by_keys(self._dialect, typed, keys) or ("", {})
         places = [scan.columns.index(name) for name in scan.key]
         wanted, reads = set(map(key_text, keys)), self._reads(activation, scan)
@@ -418,9 +418,9 @@ class Reader:
         if name == DIGEST and name not in scan.codes:
             return self._digest(activation, scan), None
         if (column := name.removesuffix(EXACT_SUFFIX)) != name and name not in scan.codes:
-            return exact(scan.codes[column], self._quote(column))
+            return exact(self._dialect, scan.codes[column], self._quote(column))
         if (column := name.removesuffix(TEXT_SUFFIX)) != name and name not in scan.codes:
-            return as_text(self._quote(column)), None
+            return as_key(self._dialect, scan.codes[column], self._quote(column))
         return selected(self._dialect, scan.codes.get(name, ""), self._quote(name))
 
     def _digest(self, activation: Activation, scan: Scan) -> str:
