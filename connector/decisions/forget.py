@@ -16,7 +16,7 @@ from connector.basis.log import Log
 from connector.decisions.deciding import Outcome, with_reasons
 from connector.destinations.port import AnyDestination
 from connector.ledger.decisions import Person
-from connector.ledger.forgetting import Held, HeldTrial
+from connector.ledger.forgetting import Besides, Held, HeldTrial
 from connector.ledger.records import Run
 from connector.ledger.reports import Reports
 from connector.project.app import App, Home, Workshop
@@ -44,8 +44,7 @@ INTERACTIONS_STAY = (
     "Delivered rows hold no contact. Their interactions stay at the destination, unless"
     " --delete-interactions is given."
 )
-
-
+BESIDES = "What is kept of looking this contact up, or of when it was sent to, goes, too."
 CANNOT_LIST = (
     "what is there of a person cannot be listed; without --delete-interactions, what the ledger"
     " holds can be removed all the same"
@@ -84,6 +83,9 @@ class Plan:
     """Tests and probes about the person."""
     changes: int = 0
     """Rows of mirrors that read as if they were the person's now, whoever's they are on record."""
+    besides: Besides = field(default_factory=Besides)
+    cached_as: Collection[str] = ()
+    """Under which digests look-ups of the names are kept."""
 
     @property
     def kept_trials(self) -> list[HeldTrial]:
@@ -130,7 +132,8 @@ class Plan:
 
     @property
     def empty(self) -> bool:
-        return not (self.activations or self.kept_trials or self.changes or self.pruned)
+        held = self.activations or self.kept_trials or self.changes or self.pruned
+        return not (held or self.besides.number)
 
     @property
     def exit_code(self) -> int:
@@ -162,6 +165,8 @@ class Plan:
                 " given itself. That stays, since row keys keep rows from being sent again; row"
                 " keys without personal data are better."
             )
+        if self.besides.number:
+            notes.append(BESIDES)
         if self.interactions is None:
             notes.append(INTERACTIONS_STAY)
         notes += [
@@ -269,6 +274,8 @@ class Forget:
         """What the ledger holds of the person with these names."""
         rows = reports.held_of(names, activations)
         everybody = dict.fromkeys([*names, *(row.contact_id for row in rows if row.contact_id)])
+        cached_as = self._cached_as([*names, *(row.contact for row in rows if row.contact)])
+        ids = [row.delivery_id for row in rows]
         return Plan(
             self.person.text,
             names,
@@ -276,7 +283,19 @@ class Forget:
             reports.keys_holding(names, activations),
             trials=reports.trials_of(list(everybody)),
             changes=reports.changes_about(list(everybody)),
+            besides=reports.kept_besides(list(everybody), cached_as, ids),
+            cached_as=cached_as,
         )
+
+    def _cached_as(self, names: Collection[str]) -> set[str]:
+        """Under which digests a look-up of one of `names` may be kept."""
+        # written in small letters as a rule, however it is asked for here
+        written = dict.fromkeys([*names, *(name.lower() for name in names if "@" in name)])
+        return {
+            self.app.contact_cache(activation).digest(name, activation.contact)
+            for activation in self.app.settings.project.activations.values()
+            for name in written
+        }
 
     async def _with_interactions(
         self, plan: Plan, reports: Reports, homes: Mapping[str, Home]
@@ -321,16 +340,12 @@ class Forget:
         async with self.app.workshop() as workshop:
             with self.app.interruption.stop() as stop, LedgerThread() as thread:
                 done = await Forgetting(plan, workshop, stop, thread).forget()
-                done.overwritten = await thread.call(workshop.ledger.pack)
-            ids = [row.contact_id for row in plan.rows if row.contact_id]
-            cached_as = {
-                self.app.contact_cache(activation).digest(name, activation.contact)
-                for activation in self.app.settings.project.activations.values()
-                for name in plan.names
-            }
-            workshop.ledger.forget_contacts([*ids, *plan.names], cached_as)
-            rows = [row.delivery_id for row in plan.rows]
-            workshop.ledger.forget_turns([*ids, *plan.names], rows)
+                ids = [row.contact_id for row in plan.rows if row.contact_id]
+                everybody = [*ids, *plan.names, *plan.besides.contact_ids]
+                ledger, rows = workshop.ledger, [row.delivery_id for row in plan.rows]
+                await thread.call(ledger.forget_contacts, everybody, plan.cached_as)
+                await thread.call(ledger.forget_turns, everybody, rows)
+                done.overwritten = await thread.call(ledger.pack)
             return done
 
 

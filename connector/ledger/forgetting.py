@@ -25,10 +25,13 @@ from connector.ledger.tables import (
     chunks,
     decisions,
     deliveries,
+    ledgers,
     requests,
     trials,
+    turns,
 )
 from connector.ledger.transaction import Reader, repeated, transaction
+from connector.ledger.turns import digest_of
 from connector.rules.delivery import State
 from connector.rules.errors import StaleMove
 from connector.rules.trial import TrialState
@@ -61,6 +64,16 @@ class HeldTrial:
     destination: str
     interaction_id: str | None
     kept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Besides:
+    """What is kept of the person beside their rows: that they were looked up, and sent to."""
+
+    contact_ids: Sequence[str] = ()
+    """Whose they were found to be."""
+    number: int = 0
+    """How many look-ups and turns are kept."""
 
 
 class HeldRows(Reader):
@@ -102,6 +115,25 @@ class HeldRows(Reader):
         """How many changes of mirrors hold one of `names`."""
         about = or_(*(is_name(changes.c.contact, name) for name in names))
         return int(self._first(select(func.count()).select_from(changes).where(about))[0])
+
+    def kept_besides(
+        self, contact_ids: Collection[str], digests: Collection[str], rows: Collection[int]
+    ) -> Besides:
+        """What is kept of the person beside their rows: `contact_ids` and `digests` of identifiers
+        are those that are known, `rows` theirs."""
+        about = is_cached(contact_ids, digests)
+        found = self._all(select(contacts.c.contact_id).where(about))
+        ids = {row[0] for row in found}
+        return Besides(sorted(ids), len(found) + self._number_of_turns({*contact_ids, *ids}, rows))
+
+    def _number_of_turns(self, contact_ids: Collection[str], rows: Collection[int]) -> int:
+        """How many turns are theirs. One that is a row's and the contact's counts twice."""
+        ledger = self._first(select(ledgers.c.identity))
+        mine = [] if ledger is None else [digest_of(str(ledger[0]), one) for one in contact_ids]
+        which = [turns.c.contact.in_(part) for part in chunks(mine)]
+        which += [turns.c.delivery_id.in_(part) for part in chunks(rows)]
+        counted = (select(func.count()).select_from(turns).where(those) for those in which)
+        return sum(int(self._first(query)[0]) for query in counted)
 
     @repeated
     def owned_rows(
@@ -184,11 +216,8 @@ class Persons(Book, HeldRows):
     @repeated
     def forget_contacts(self, contact_ids: Collection[str], digests: Collection[str]) -> None:
         """Remove what is cached of contacts, by their ids or by digests of their identifiers."""
-        ids = [contact_id.lower() for contact_id in contact_ids]
-        digest = contacts.c.digest.in_(list(digests))
         with transaction(self._engine) as c:
-            about = or_(func.lower(contacts.c.contact_id).in_(ids), digest)
-            c.execute(delete(contacts).where(about))
+            c.execute(delete(contacts).where(is_cached(contact_ids, digests)))
 
 
 def state_after(state: State) -> State:
@@ -209,6 +238,12 @@ FORGOTTEN_AS = {
 def _row(held: Held, by: str) -> Row:
     told = Told(by, "forgotten", held.state, state_after(held.state))
     return Row(held.delivery_id, held.state, held.attempt, {"reason": FORGOTTEN}, told)
+
+
+def is_cached(contact_ids: Collection[str], digests: Collection[str]) -> ColumnElement[bool]:
+    """Whether a contact that is kept is one of these."""
+    ids = [contact_id.lower() for contact_id in contact_ids]
+    return or_(func.lower(contacts.c.contact_id).in_(ids), contacts.c.digest.in_(list(digests)))
 
 
 def is_name(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:

@@ -85,6 +85,30 @@ def test_what_a_delivered_row_held_is_not_in_the_file_either(shop: Shop) -> None
     assert b"secret" not in left
 
 
+@pytest.mark.parametrize("asked_for", ["C1@Example.com", contact_id(1)])
+def test_of_a_person_whose_rows_are_all_delivered_no_look_up_is_kept(
+    shop: Shop, asked_for: str
+) -> None:
+    shop.configure(identifier="email", more="per_contact: {most: 5, every: 1d}")
+    shop.add({"id": "v1", "contact": "c1@example.com"}, {"id": "v2", "contact": "c2@example.com"})
+    shop.sync()
+    held = bytes_of_the_ledger(shop)
+
+    planned = shop.connector("forget", "--contact", asked_for, "--dry-run", "--json")
+    done = forget(shop, "--contact", asked_for)
+    again = forget(shop, "--contact", asked_for)
+
+    left = bytes_of_the_ledger(shop)
+    assert contact_id(1).encode() in held
+    assert (planned.code, done.code, done.json["status"]) == (0, 0, "succeeded")
+    assert any("looking this contact up" in note for note in planned.json["notes"])
+    assert contact_id(1).encode() not in left
+    assert contact_id(2).encode() in left
+    with shop.ledger_connection() as ledger:
+        assert ledger.execute("select count(*) from turns").fetchone() == (1,)
+    assert again.json["status"] == "planned"  # since there is nothing more
+
+
 def test_forgotten_rows_are_never_sent_even_if_the_contact_comes_to_be_known(shop: Shop) -> None:
     two_persons_wait(shop)
     forget(shop, "--contact", ANNA)
