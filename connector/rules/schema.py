@@ -7,12 +7,14 @@ its schema, both without a word. So both are found here, before.
 import re
 from collections.abc import Callable, Collection
 from dataclasses import field
+from datetime import time, timedelta
 from typing import Any
 
 import jsonschema_rs
 
 from connector.basis import dataclass
 from connector.rules.errors import Path, Problem, did_you_mean
+from connector.rules.values import Finer
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +199,12 @@ def kind_of(value: object) -> str:
             return "a list"
         case dict():
             return "a structure"
+        case Finer():
+            return kind_of(value.cut)
+        case time():
+            return "a time of day"
+        case timedelta():
+            return "an interval"
         case _:
             name = type(value).__name__.lower()
             return f"an {name}" if name[0] in "aeio" else f"a {name}"

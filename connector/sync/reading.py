@@ -18,7 +18,7 @@ from connector.ledger.questions import Questions
 from connector.ledger.records import Edition, Known
 from connector.rules.activation import Activation
 from connector.rules.compiled import CompiledMapper
-from connector.rules.errors import ConfigurationError, Problem
+from connector.rules.errors import ConfigurationError, Problem, WarehouseUnavailable
 from connector.rules.keys import Kinds, changed, kind_problems, kinds_of
 from connector.rules.schema import InteractionSchema
 from connector.rules.turnover import Keyed, Sampler, Watch
@@ -359,7 +359,7 @@ class _Look:
 
 def _first_look(look: _Look, mark: Watermark) -> Watermark:
     """A watermark that knows its kind and, with `start: now`, where history ends."""
-    newest = look.reader.highest(look.activation, look.column)
+    newest = _newest(look)
     if newest is None:
         return mark
     kind = kind_of_value(newest, look.column, look.activation.name)
@@ -369,6 +369,17 @@ def _first_look(look: _Look, mark: Watermark) -> Watermark:
     if (end := end_of_past(mark, newest, look.now, look.zone)) is not None:
         newest = look.reader.highest(look.activation, look.column, before=end)
     return history_floor(look.activation, newest, mark, look.zone)
+
+
+def _newest(look: _Look) -> Any:
+    """The largest cursor of the model. Raises ConfigurationError where its values are none of which
+    one can be a cursor: a warehouse may know no largest of them, and say no more than that."""
+    try:
+        return look.reader.highest(look.activation, look.column)
+    except WarehouseUnavailable:
+        if (some := look.reader.any_value(look.activation, look.column)) is not None:
+            kind_of_value(some, look.column, look.activation.name)
+        raise
 
 
 def _still_true(

@@ -15,6 +15,9 @@ OF_OTHERS = (SQLAlchemyError, UnicodeError, OSError)
 """What may come up where a warehouse is read, and is no mistake of ours: of the driver, of the pool
 and the results of SQLAlchemy, of bytes that are no text, of files and sockets."""
 
+OF_VALUES = (ValueError, ArithmeticError)
+"""What a driver may raise for a value that Python does not hold, such as a year of five digits."""
+
 
 class TooMuchToSort(Exception):
     """DuckDB has not enough memory to sort all rows at once."""
@@ -134,7 +137,7 @@ class Questions:
             self.recover()
             reason = first_line(error, hide=not isinstance(error, OperationalError))
             raise WarehouseUnavailable(f"reading {name} failed: {reason}") from None
-        except OF_OTHERS as error:
+        except (*OF_OTHERS, *OF_VALUES) as error:
             self.recover()
             raise WarehouseUnavailable(f"reading {name} failed: {first_line(error)}") from None
 
@@ -152,6 +155,8 @@ def first_line(error: Exception, hide: bool = False) -> str:
     """What the driver says, without the statement, and without values where it is about data."""
     if isinstance(error, UnicodeError):
         return "it gave text that cannot be decoded"
+    if isinstance(error, OF_VALUES):
+        return f"a value that the driver cannot hold ({type(error).__name__})"
     if not isinstance(error, DBAPIError):
         return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
     said = str(error.orig).strip()

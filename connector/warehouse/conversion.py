@@ -4,9 +4,12 @@ The type of a column decides, and never that of a value: a driver that cannot ho
 for the whole batch, hand out a text, or a date that stands for another.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import partial
+from math import isfinite
 from typing import Any
 
 from connector.rules.values import Unreadable, exact_time, shown_or_single, shown_whole, single
@@ -125,6 +128,7 @@ def _instant(value: Any) -> Any:
     return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
 
 
+JSON = ("json", "jsonb")
 GUARDED = (
     "date",
     "timestamp",
@@ -132,9 +136,8 @@ GUARDED = (
     "time",
     "timetz",
     "interval",
-    "json",
-    "jsonb",
     "inet",
+    *JSON,
 )
 """PostgreSQL's types of which some values raise in Python: JSON of numbers with thousands of
 digits, and of thousands of levels, among them."""
@@ -144,8 +147,10 @@ def prepare_postgresql(connection: Any) -> None:
     """Let psycopg read a time that it cannot hold as Unreadable. It would raise, and with it go all
     rows that are fetched together, and the transaction.
 
-    `connection` is psycopg's own; another driver's has no adapters.
+    `connection` is the driver's own: psycopg's, or psycopg2's; any other's stays as it is.
     """
+    if type(connection).__module__.partition(".")[0] == "psycopg2":
+        _prepare_psycopg2(connection)
     adapters = getattr(connection, "adapters", None)
     if adapters is None:
         return
@@ -163,7 +168,8 @@ def prepare_postgresql(connection: Any) -> None:
 
             def load(self, data: Any) -> Any:
                 try:
-                    return self._inner.load(data)
+                    value = self._inner.load(data)
+                    return _all_digits(value, data) if kind in JSON else value
                 except (DataError, NotSupportedError, OverflowError, ValueError, RecursionError):
                     return _unreadable(kind, b"infinity" in bytes(data))
 
@@ -174,6 +180,53 @@ def prepare_postgresql(connection: Any) -> None:
         for format_ in (Format.TEXT, Format.BINARY):
             if inner := adapters.get_loader(oid, format_):
                 adapters.register_loader(oid, guarded(kind, inner))
+
+
+def _prepare_psycopg2(connection: Any) -> None:
+    """The same. It would also show infinity as the last day of the calendar, and 24:00 as 0:00."""
+    from psycopg2 import Error, extensions
+
+    inner = {
+        "date": ((1082,), extensions.PYDATE),
+        "timestamp": ((1114,), extensions.PYDATETIME),
+        "timestamptz": ((1184,), extensions.PYDATETIMETZ),
+        "time": ((1083,), extensions.PYTIME),
+        "timetz": ((1266,), extensions.PYTIME),
+        "interval": ((1186,), extensions.PYINTERVAL),
+        "json": ((114,), lambda text, _: _all_digits(json.loads(text), text)),
+        "jsonb": ((3802,), lambda text, _: _all_digits(json.loads(text), text)),
+    }
+
+    def guarded(kind: str, read: Callable[[str, Any], Any]) -> Callable[[str | None, Any], Any]:
+        def load(text: str | None, cursor: Any) -> Any:
+            if text is None:
+                return None
+            infinite = kind not in JSON and "infinity" in text
+            if infinite or (kind in ("time", "timetz") and text.startswith("24:")):
+                return _unreadable(kind, infinite)
+            try:
+                return read(text, cursor)
+            except (Error, OverflowError, ValueError, RecursionError):
+                return _unreadable(kind, infinite=False)
+
+        return load
+
+    for kind, (oids, read) in inner.items():
+        extensions.register_type(
+            extensions.new_type(oids, kind.upper(), guarded(kind, read)), connection
+        )
+
+
+def _all_digits(value: Any, written: Any) -> Any:
+    """A `value` of JSON that is a number with a fraction, with all the digits that it is `written`
+    with: Python reads no more than a double has."""
+    if type(value) is not float:
+        return value
+    text = written if isinstance(written, str) else bytes(written).decode()
+    number = Decimal(text.strip("\x01 \t\r\n"))  # in binary form jsonb begins with its version
+    if not isfinite(value) or (not value and number):
+        raise OverflowError
+    return number
 
 
 def _unreadable(kind: str, infinite: bool) -> Unreadable:

@@ -57,7 +57,7 @@ def prepare(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
     if dialect != "duckdb":  # what is SET in a transaction ends with it, should it be rolled back
         connection.commit()
-    if dialect == "postgresql":
+    if dialect in ("postgresql", "redshift"):
         prepare_postgresql(client)
     if dialect == "sqlite":
         prepare_sqlite(client)

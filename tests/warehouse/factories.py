@@ -59,7 +59,8 @@ class Shop:
                         connection.execute(statement)
                 connection.close()
             case _:
-                with psycopg.connect(self.url.render_as_string(hide_password=False)) as server:
+                url = self.url.set(drivername="postgresql")
+                with psycopg.connect(url.render_as_string(hide_password=False)) as server:
                     for statement in statements:
                         server.execute(statement)
 

@@ -6,7 +6,7 @@ import struct
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 import duckdb
 import pytest
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from connector.ledger.home import Home
 from connector.ledger.questions import Questions
+from connector.rules.errors import ConfigurationError, WarehouseUnavailable
 from connector.rules.interaction import Interaction, Invalid
 from connector.rules.values import Finer, Unreadable, exact_time, single
 from connector.rules.watermark import Watermark
@@ -23,7 +24,7 @@ from connector.sync.sorting import sort_out
 from connector.warehouse.conversion import reading
 from connector.warehouse.sessions import prepare
 from tests.factories import STOCKHOLM, a_schema
-from tests.warehouse.factories import an_activation
+from tests.warehouse.factories import Shop, an_activation
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 TIMES = {
@@ -33,7 +34,7 @@ TIMES = {
     "time": ("24:00",),
     "timetz": ("24:00:00+00",),
 }
-BC = {"duckdb": "0044-03-15 (BC)", "postgresql": "0044-03-15 BC"}
+BC = {"duckdb": "0044-03-15 (BC)"}
 GOOD = {
     "date": "2026-01-31",
     "timestamp": "2026-01-31 12:00",
@@ -82,12 +83,12 @@ def staged(shop: Any, activation: Any, mark: Watermark | None = None) -> tuple[A
 
 def table(shop: Any, kind: str, value: str) -> None:
     """Three rows, the second of which is poisoned."""
-    poison = BC[shop.kind] if value == "BC" else value
+    poison = BC.get(shop.kind, "0044-03-15 BC") if value == "BC" else value
     rows = ", ".join(f"({n}, '{x}')" for n, x in ((1, GOOD[kind]), (2, poison), (3, GOOD[kind])))
     shop.execute(f"create table t (id integer, x {kind})", f"insert into t values {rows}")
 
 
-@pytest.mark.parametrize("shop_kind", ["duck", "postgres"])
+@pytest.mark.parametrize("shop_kind", ["duck", "postgres", "psycopg2"])
 @pytest.mark.parametrize(("kind", "value"), POISON)
 def test_in_a_payload_it_makes_its_row_invalid_and_no_other(shop_kind, kind, value, request):
     shop = request.getfixturevalue(shop_kind)
@@ -102,7 +103,7 @@ def test_in_a_payload_it_makes_its_row_invalid_and_no_other(shop_kind, kind, val
     assert "20260" not in found["2"].reason
 
 
-@pytest.mark.parametrize("shop_kind", ["duck", "postgres"])
+@pytest.mark.parametrize("shop_kind", ["duck", "postgres", "psycopg2"])
 @pytest.mark.parametrize(
     ("kind", "value"), [each for each in POISON if not each[0].startswith("time") or "-" in each[1]]
 )
@@ -122,7 +123,7 @@ def test_as_a_cursor_and_a_created_date_it_moves_no_watermark(shop_kind, kind, v
             assert "2" in again
 
 
-@pytest.mark.parametrize("shop_kind", ["duck", "postgres"])
+@pytest.mark.parametrize("shop_kind", ["duck", "postgres", "psycopg2"])
 @pytest.mark.parametrize(("kind", "value"), POISON)
 def test_as_a_row_key_it_is_told_and_the_others_go_on(shop_kind, kind, value, request):
     shop = request.getfixturevalue(shop_kind)
@@ -139,7 +140,7 @@ def test_as_a_row_key_it_is_told_and_the_others_go_on(shop_kind, kind, value, re
     [
         *(
             (shop_kind, kind, GOOD[kind], value)
-            for shop_kind in ("duck", "postgres")
+            for shop_kind in ("duck", "postgres", "psycopg2")
             for kind in ("date", "timestamp", "timestamptz")
             for value in TIMES[kind]
         ),
@@ -150,7 +151,7 @@ def test_where_it_comes_first_it_is_not_taken_for_what_the_cursor_is(
     shop_kind, kind, good, value, request
 ):
     shop = request.getfixturevalue(shop_kind)
-    poison = BC[shop.kind] if value == "BC" else value
+    poison = BC.get(shop.kind, "0044-03-15 BC") if value == "BC" else value
     values = f"(1, '{poison}'), (2, '{good}')"
     shop.execute(f"create table t (id integer, x {kind})", f"insert into t values {values}")
     activation = an_activation(model={"table": "t"}, cursor="x")
@@ -269,6 +270,41 @@ def test_what_a_role_has_set_changes_no_value(postgres, setting):
     assert moment == datetime(2026, 2, 1, 11, tzinfo=UTC)
 
 
+@pytest.fixture
+def psycopg2(postgres: Shop) -> Shop:
+    """The same warehouse through another driver of PostgreSQL, which Redshift has alone."""
+    pytest.importorskip("psycopg2")
+    return Shop(postgres.url.set(drivername="postgresql+psycopg2"), postgres.base)
+
+
+@pytest.mark.parametrize("shop_kind", ["postgres", "psycopg2"])
+@pytest.mark.parametrize(
+    "value", ["true", "'\\x00'::bytea", "gen_random_uuid()", "'[1]'::jsonb", "'[1,5)'::int4range"]
+)
+def test_what_is_no_cursor_is_a_mistake_of_the_configuration(shop_kind, value, request):
+    """PostgreSQL knows no largest of some of them, and says no more than that."""
+    shop = request.getfixturevalue(shop_kind)
+    activation = an_activation(f"select 1 as id, {value} as x", cursor="x")
+
+    with pytest.raises(ConfigurationError, match="a cursor is a time, a date, an integer"):
+        staged(shop, activation)
+
+
+def test_what_a_driver_cannot_hold_stops_the_reading_and_is_no_defect(postgres):
+    activation = an_activation("select 1 as id")
+    with postgres.warehouse().open() as reader:
+        resolved, columns = reader.resolve(activation)
+        scan = reader.scan(resolved, columns)
+        rows = Mock(side_effect=ValueError("year 20260 of anna@example.com is out of range"))
+        with (
+            patch("sqlalchemy.engine.CursorResult.partitions", rows),
+            pytest.raises(WarehouseUnavailable, match="driver cannot hold") as raised,
+        ):
+            list(reader.rows(resolved, scan, None, 10))
+
+    assert "anna" not in str(raised.value)
+
+
 # --- digits ---------------------------------------------------------------------------------------
 
 
@@ -314,6 +350,32 @@ def test_every_digit_of_duckdb_is_sent(duck, expression, text):
 def test_a_float_of_32_bits_is_the_number_that_was_written(duck, postgres):
     for shop, kind in ((duck, "float"), (postgres, "real")):
         assert texts(shop, f"19.99::{kind}", type="number") == 19.99
+
+
+@pytest.mark.parametrize("shop_kind", ["postgres", "psycopg2"])
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        ("12345678901234567890.123456789", "12345678901234567890.123456789"),
+        ("1.10", "1.10"),
+        ("-0.5", "-0.5"),
+        ("12345678901234567890", "12345678901234567890"),
+        ("1e999", "p: the column x holds a json too large"),
+        ("1e-999", "p: the column x holds a json too large"),
+        ("1e-999999999", "p: the column x holds a json too large"),
+    ],
+)
+def test_every_digit_of_json_is_sent(shop_kind, number, text, request):
+    assert texts(request.getfixturevalue(shop_kind), f"'{number}'::json") == text
+
+
+@pytest.mark.parametrize("shop_kind", ["postgres", "psycopg2"])
+def test_a_number_of_json_is_a_number(shop_kind, request):
+    shop = request.getfixturevalue(shop_kind)
+
+    assert texts(shop, "' 19.990 '::jsonb", type="number") == 19.99
+    (found, _), _ = staged(shop, an_activation("select '19.990'::jsonb as id"))
+    assert list(found) == ["19.99"]
 
 
 def test_nanoseconds_of_a_created_date_are_sent(duck):
