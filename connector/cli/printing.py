@@ -52,10 +52,8 @@ def show_undone(done: Undone) -> None:
     how = ", ".join(f"{number:,} {what}" for number, what in parts if number)
     if done.rows or not done.rechecked:
         console.print(f"{rows(done.rows)} taken back{f' ({how})' if how else ''}.")
-    if done.rechecked:
-        there = f"{done.reappeared:,} there after all, and deleted now"
-        what = counted(done.rechecked, "interaction")
-        console.print(f"{what} asked for once more: {there}.")
+    if done.asked_again:
+        console.print(done.asked_again)
     rows_with_reasons("not deleted", done.refused)
     if done.standing.delivered:
         console.print(f"{are(done.standing.delivered)} still delivered of what the run sent.")

@@ -185,6 +185,14 @@ class Undone(Outcome):
         return bool(self.refused)
 
     @property
+    def asked_again(self) -> str | None:
+        """What came of those that an earlier undoing had not found; None where there were none."""
+        if not self.rechecked:
+            return None
+        what = counted(self.rechecked, "interaction")
+        return f"{what} asked for once more: {self.reappeared:,} there after all, and deleted now."
+
+    @property
     def warnings(self) -> list[str]:
         """What a person should know that was not known before."""
         notes = self.restored_notes

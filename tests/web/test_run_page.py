@@ -52,6 +52,24 @@ def test_a_run_is_shown_in_time_verified_and_taken_back_as_agreed(shop: Shop) ->
     assert served.status["counts"]["undone"] == 5
 
 
+def test_what_was_not_found_so_soon_and_was_there_after_all_is_told(shop: Shop) -> None:
+    shop.sandbox.behaviour = behaving(delete_delay=600, read_back_delay=600)
+    shop.add_many(3)
+    served = started(shop)
+    run = run_of(served)
+
+    young = submit(served, f"/runs/{run}/undo", confirmed="1", rows="3").text
+    shop.sandbox.behaviour = behaving()
+    there = submit(served, f"/runs/{run}/undo", confirmed="1", rows="3").text
+
+    assert "3 interactions taken back." in young
+    assert "they may yet appear" in young
+    assert "0 interactions taken back." not in there
+    assert "3 interactions asked for once more: 3 there after all, and deleted now." in there
+    assert "they may yet appear" not in there
+    assert shop.sandbox.engage.interactions() == []
+
+
 def test_what_is_in_flight_is_told_while_nobody_answers(shop: Shop) -> None:
     faults = Faults(hang_seconds=4, hang_after=1)
     shop.sandbox.behaviour = behaving(faults=faults)

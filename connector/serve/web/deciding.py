@@ -14,7 +14,7 @@ from connector.decisions.deciding import Decided
 from connector.decisions.quarantine import Arrived, Discard, NeverArrived, Settle
 from connector.decisions.retry import Retry
 from connector.decisions.undo import Plan as UndoPlan
-from connector.decisions.undo import Undo, Undone
+from connector.decisions.undo import Undo, Undone, may_appear
 from connector.ledger.decisions import Person
 from connector.project import look
 from connector.project.app import App
@@ -275,13 +275,17 @@ def _figures(plan: UndoPlan) -> list[tuple[str, int]]:
 
 
 def _undone(done: Undone) -> str:
-    parts = [f"{counted(done.rows, 'interaction')} taken back."]
+    parts = [done.asked_again] if done.asked_again else []
+    if done.rows or not parts:
+        parts.insert(0, f"{counted(done.rows, 'interaction')} taken back.")
     if done.refused:
         parts.append(f"{rows(len(done.refused))} not deleted: {done.refused[0][1]}")
     if done.error:
         parts.append(f"It was stopped: {done.error}")
     if done.standing.delivered:
         parts.append(f"{are(done.standing.delivered)} still delivered of what the run sent.")
+    if done.standing.not_found:
+        parts.append(may_appear(done.standing, done.plan.run_id))
     return " ".join([*parts, *done.warnings])
 
 
