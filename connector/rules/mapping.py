@@ -23,7 +23,7 @@ from connector.rules.activation import Activation, PayloadField
 from connector.rules.errors import ConfigurationError, Path, Problem
 from connector.rules.interaction import INSTANT, Interaction, Invalid, instant_text
 from connector.rules.schema import InteractionSchema, Property, kind_of
-from connector.rules.values import Finer, Unreadable, has_place, is_text
+from connector.rules.values import Finer, Unreadable, has_place, is_storable, is_text
 from connector.rules.walltime import first_shown
 
 Row = Sequence[Any]
@@ -134,7 +134,7 @@ class RowMapper:
         if isinstance(value, bool) or not isinstance(value, str | int | UUID):
             raise Misfit(f"{kind_of(value)} identifies no contact; cast it to a text in the model")
         text = str(value)
-        if not _storable(text):
+        if not is_storable(text):
             raise Misfit(f"the column {self._contact_column} holds characters that are no text")
         return text
 
@@ -361,7 +361,7 @@ def _no_place(value: Any, column: str) -> str:
     elif isinstance(value, Decimal):
         what = "NaN or infinity"
     elif isinstance(value, str):
-        what = "a text that is no Unicode"
+        what = "a text with characters that are none"
     held = "is NULL" if value is None else f"{column} holds {what}"
     return f"the column {held}, so the row has no place in the order"
 
@@ -386,7 +386,7 @@ def key_text(values: Sequence[Any]) -> str | None:
     if len(parts) > 1:
         parts = [part.replace("\\", "\\\\").replace("|", "\\|") for part in parts]
     text = "|".join(parts)
-    return text if len(text) <= LONGEST_KEY and _storable(text) else None
+    return text if len(text) <= LONGEST_KEY and is_storable(text) else None
 
 
 def key_parts(values: Sequence[Any]) -> list[str] | None:
@@ -456,11 +456,6 @@ def _is_finite(number: int | float | Decimal) -> bool:
 def _plain_digits(value: int | float | Decimal) -> str:
     """`value` without an exponent: 10000000000000000.0 and not 1e+16."""
     return f"{Decimal(repr(value)) if isinstance(value, float) else Decimal(value):f}"
-
-
-def _storable(text: str) -> bool:
-    """Whether every database takes `text`: no NUL, and no half of a surrogate pair."""
-    return "\x00" not in text and is_text(text)
 
 
 def _in_calendar(moment: datetime, zone: tzinfo = UTC) -> datetime:

@@ -47,7 +47,7 @@ def has_place(cursor: Any) -> bool:
         return False
     if isinstance(cursor, Decimal):
         return cursor.is_finite()
-    return not isinstance(cursor, str) or cursor.isascii() or is_text(cursor)
+    return not isinstance(cursor, str) or is_storable(cursor)
 
 
 def is_text(value: str) -> bool:
@@ -57,6 +57,11 @@ def is_text(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def is_storable(text: str) -> bool:
+    """Whether every database takes `text`: no NUL, and no half of a surrogate pair."""
+    return "\x00" not in text and (text.isascii() or is_text(text))
 
 
 def single(value: Any) -> Any:

@@ -251,6 +251,23 @@ def test_a_text_that_is_no_utf8_spoils_its_own_row(lite):
     assert mark.value == "é"
 
 
+def test_a_text_with_a_nul_is_no_place_in_the_order(lite):
+    """PostgreSQL keeps none, and so no watermark of it."""
+    lite.execute(
+        "create table t (id text, x text)",
+        "insert into t values ('1', 'a'), ('2', 'b' || char(0)), ('3', 'é')",
+    )
+
+    (found, _), mark = staged(lite, an_activation(model={"table": "t"}, cursor="x"))
+
+    assert found["2"] == Invalid(
+        "cursor: the column x holds a text with characters that are none,"
+        " so the row has no place in the order"
+    )
+    assert [type(found[key]) for key in "13"] == [Interaction, Interaction]
+    assert mark.value == "é"
+
+
 @pytest.mark.parametrize(
     "setting",
     ["datestyle = 'German, DMY'", "intervalstyle = 'iso_8601'", "extra_float_digits = -5"],
