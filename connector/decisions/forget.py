@@ -81,8 +81,11 @@ class Plan:
     """What deleting the interactions does not take back."""
     trials: Sequence[HeldTrial] = ()
     """Tests and probes about the person."""
-    changes: int = 0
-    """Rows of mirrors that read as if they were the person's now, whoever's they are on record."""
+    changes: Mapping[str, int] = field(default_factory=dict)
+    """How many rows of mirrors read as if they were the person's now, whoever's they are on record,
+    by activation."""
+    everybody: Sequence[str] = ()
+    """The names, and what rows with them know the person by."""
     besides: Besides = field(default_factory=Besides)
     cached_as: Collection[str] = ()
     """Under which digests look-ups of the names are kept."""
@@ -124,7 +127,7 @@ class Plan:
     def activations(self) -> list[str]:
         """The activations that something is removed from."""
         theirs = [their.row for their in self.interactions or ()]
-        return sorted({row.activation for row in (*self.rows, *theirs)})
+        return sorted({row.activation for row in (*self.rows, *theirs)} | self.changes.keys())
 
     @property
     def question(self) -> Agree:
@@ -132,7 +135,7 @@ class Plan:
 
     @property
     def empty(self) -> bool:
-        held = self.activations or self.kept_trials or self.changes or self.pruned
+        held = self.activations or self.kept_trials or self.pruned
         return not (held or self.besides.number)
 
     @property
@@ -164,6 +167,12 @@ class Plan:
                 f"{self.keys:,} {'row key holds' if self.keys == 1 else 'row keys hold'} what was"
                 " given itself. That stays, since row keys keep rows from being sent again; row"
                 " keys without personal data are better."
+            )
+        if number := sum(self.changes.values()):
+            read = "reads" if number == 1 else "read"
+            notes.append(
+                f"{counted(number, 'row')} of others {read} as this contact's now; what is noted of"
+                " that goes, too."
             )
         if self.besides.number:
             notes.append(BESIDES)
@@ -273,7 +282,8 @@ class Forget:
     def _known(self, reports: Reports, names: Sequence[str], activations: Collection[str]) -> Plan:
         """What the ledger holds of the person with these names."""
         rows = reports.held_of(names, activations)
-        everybody = dict.fromkeys([*names, *(row.contact_id for row in rows if row.contact_id)])
+        known_as = (row.contact_id for row in rows if row.contact_id)
+        everybody = list(dict.fromkeys([*names, *known_as]))
         cached_as = self._cached_as([*names, *(row.contact for row in rows if row.contact)])
         ids = [row.delivery_id for row in rows]
         return Plan(
@@ -281,9 +291,10 @@ class Forget:
             names,
             rows,
             reports.keys_holding(names, activations),
-            trials=reports.trials_of(list(everybody)),
-            changes=reports.changes_about(list(everybody)),
-            besides=reports.kept_besides(list(everybody), cached_as, ids),
+            trials=reports.trials_of(everybody),
+            changes=reports.changes_about(everybody, activations),
+            everybody=everybody,
+            besides=reports.kept_besides(everybody, cached_as, ids),
             cached_as=cached_as,
         )
 
@@ -340,8 +351,7 @@ class Forget:
         async with self.app.workshop() as workshop:
             with self.app.interruption.stop() as stop, LedgerThread() as thread:
                 done = await Forgetting(plan, workshop, stop, thread).forget()
-                ids = [row.contact_id for row in plan.rows if row.contact_id]
-                everybody = [*ids, *plan.names, *plan.besides.contact_ids]
+                everybody = [*plan.everybody, *plan.besides.contact_ids]
                 ledger, rows = workshop.ledger, [row.delivery_id for row in plan.rows]
                 await thread.call(ledger.forget_contacts, everybody, plan.cached_as)
                 await thread.call(ledger.forget_turns, everybody, rows)
@@ -473,7 +483,7 @@ class Forgetting:
 
     def _remove(self) -> None:
         self.ledger.forget_trials([trial.number for trial in self.plan.kept_trials])
-        self.ledger.forget_changes(self.plan.names)
+        self.ledger.forget_changes(self.plan.everybody, list(self._leases))
         # as they stand now: what was on the wire of a dead run has become a doubt
         held = self.ledger.held_of(self.plan.names, list(self._leases))
         for activation, lease in self._leases.items():

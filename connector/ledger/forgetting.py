@@ -111,10 +111,11 @@ class HeldRows(Reader):
         rows = self._all(query.order_by(t.id))
         return [HeldTrial(r[0], r[1], r[2], r[3] == TrialState.KEPT) for r in rows]
 
-    def changes_about(self, names: Collection[str]) -> int:
-        """How many changes of mirrors hold one of `names`."""
-        about = or_(*(is_name(changes.c.contact, name) for name in names))
-        return int(self._first(select(func.count()).select_from(changes).where(about))[0])
+    def changes_about(self, names: Collection[str], activations: Collection[str]) -> dict[str, int]:
+        """How many changes of mirrors hold one of `names`, by activation."""
+        query = select(d.activation, func.count()).select_from(changes.join(deliveries))
+        about = query.where(_about(names, activations)).group_by(d.activation)
+        return {name: int(number) for name, number in self._all(about)}
 
     def kept_besides(
         self, contact_ids: Collection[str], digests: Collection[str], rows: Collection[int]
@@ -191,12 +192,14 @@ class Persons(Book, HeldRows):
             note(c, Entry(FORGOT, by, details={"rows": 0, "interactions": 1}))
 
     @repeated
-    def forget_changes(self, names: Collection[str]) -> int:
+    def forget_changes(self, names: Collection[str], activations: Collection[str]) -> int:
         """Remove what a mirror's model says of a person in rows that are recorded as somebody
         else's: the next reading says it anew, where the model still does. How many there were."""
         content = dict.fromkeys(("contact", "created_date", "payload", "digest", "about", "source"))
         with transaction(self._engine) as c:
-            about = or_(*(is_name(changes.c.contact, name) for name in names))
+            about = changes.c.delivery_id.in_(
+                select(changes.c.delivery_id).join(deliveries).where(_about(names, activations))
+            )
             asked = changes.c.asked_at.is_not(None)
             kept = update(changes).where(about, asked).values(aim=Aim.REMOVE, **content)
             return c.execute(kept).rowcount + c.execute(delete(changes).where(about)).rowcount
@@ -238,6 +241,12 @@ FORGOTTEN_AS = {
 def _row(held: Held, by: str) -> Row:
     told = Told(by, "forgotten", held.state, state_after(held.state))
     return Row(held.delivery_id, held.state, held.attempt, {"reason": FORGOTTEN}, told)
+
+
+def _about(names: Collection[str], activations: Collection[str]) -> ColumnElement[bool]:
+    """Whether a change of a row in `activations` holds one of `names`."""
+    someone = or_(*(is_name(changes.c.contact, name) for name in names))
+    return and_(someone, d.activation.in_(list(activations)))
 
 
 def is_cached(contact_ids: Collection[str], digests: Collection[str]) -> ColumnElement[bool]:

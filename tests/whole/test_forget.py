@@ -337,6 +337,29 @@ def test_nobody_is_forgotten_while_a_run_goes_on(shop: Shop) -> None:
     assert len(shop.stored) == 60
 
 
+def test_what_a_mirror_s_row_is_to_become_is_not_forgotten_while_a_run_goes_on(shop: Shop) -> None:
+    """A row reads as another person's now; its interaction is not deleted yet."""
+    shop.configure(more="mode: mirror", cursor="")
+    shop.add({"id": "v1"})
+    shop.sync()
+    shop.sandbox.behaviour = behaving(delete_faults=Faults(status_before={400: 1}))
+    shop.execute(f"update visits set contact = '{contact_id(2)}'")
+    shop.sync()
+    shop.add(*({"id": f"w{i}"} for i in range(60)))
+    shop.sandbox.behaviour = shop.sandbox.behaviour.model_copy(update={"answer_delay": 0.5})
+
+    process = shop.start("sync")
+    until(lambda: shop.posts >= 2)
+    meanwhile = forget(shop, "--contact", contact_id(2))
+    process.communicate(timeout=60)
+    done = forget(shop, "--contact", contact_id(2))
+
+    assert (meanwhile.code, meanwhile.json["error"]["kind"]) == (3, "busy")
+    assert (done.code, done.json["activations"]) == (0, ["visits"])
+    assert any("1 row of others reads as this contact's now" in n for n in done.json["notes"])
+    assert contact_id(2).encode() not in bytes_of_the_ledger(shop)
+
+
 @pytest.mark.parametrize(
     ("faults", "code"), [({"status_before": {500: 0.7}}, 3), ({"status_before": {400: 0.5}}, 1)]
 )
