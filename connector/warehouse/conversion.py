@@ -42,6 +42,8 @@ AT_INFINITY = "290000-01-01"
 Python's calendar, which a row may well hold."""
 FIRST_DAY = "0001-01-01"
 """The first day of Python's calendar."""
+EARLIER = ("duckdb", "postgresql", "redshift", "mysql", "mariadb")
+"""Warehouses that have times before it."""
 
 
 def is_exact(dialect: str, kind: str) -> bool:
@@ -89,6 +91,14 @@ def within_calendar(dialect: str, column: str) -> str | None:
     if dialect == "duckdb":  # not every type of its times can be compared with one of that year
         return f"not regexp_matches(cast({column} as varchar), '^[0-9]{{5}}|inf')"
     return f"{column} < '10000-01-01'" if dialect == "postgresql" else None
+
+
+def before_calendar(dialect: str, kind: str, column: str) -> str:
+    """What lets a condition hold, too, for times that stand before all that Python has: -infinity,
+    MySQL's 0000-00-00."""
+    if kind in NANOSECONDS:  # they reach back to 1677 alone
+        return f" or {column} = '-infinity'"
+    return f" or {column} < '{FIRST_DAY}'" if dialect in EARLIER else ""
 
 
 def reading(dialect: str, kind: str) -> Read | None:

@@ -31,11 +31,11 @@ from connector.rules.mapping import EXACT_SUFFIX, key_text
 from connector.rules.values import Unreadable, has_place
 from connector.warehouse.asking import OF_OTHERS, Questions, TooMuchToSort, first_line
 from connector.warehouse.conversion import (
-    FIRST_DAY,
     NANOSECONDS,
     Read,
     as_key,
     as_text,
+    before_calendar,
     converted,
     exact,
     is_cut,
@@ -364,10 +364,8 @@ class Reader:
         that can be stored, such as -infinity."""
         assert scan.cursor is not None
         column = self._quote(scan.cursor)
-        before = ""
-        if isinstance(lower, date) and self._dialect in ("duckdb", "postgresql"):
-            fine = scan.codes.get(scan.cursor) in NANOSECONDS  # they reach back to 1677 alone
-            before = f" or {column} " + ("= '-infinity'" if fine else f"< '{FIRST_DAY}'")
+        code = scan.codes.get(scan.cursor, "")
+        before = before_calendar(self._dialect, code, column) if isinstance(lower, date) else ""
         return f" where {column} is null{before}"
 
     def _reads(self, activation: Activation, scan: Scan) -> dict[int, Read]:

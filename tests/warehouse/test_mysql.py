@@ -1,4 +1,4 @@
-"""MySQL shows a FLOAT in six digits: what it holds is sent, and no two of its keys become one."""
+"""What MySQL has and others have not: a FLOAT that it shows in six digits, and a day of zeros."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from connector.rules.interaction import Interaction, Invalid
 from tests.mariadb import MariaDB
 from tests.warehouse.factories import Shop, an_activation
 from tests.warehouse.test_poison import staged
@@ -78,3 +79,29 @@ def test_a_row_is_found_again_by_such_a_key(floats: Shop) -> None:
         batches = list(reader.rows_of(resolved, scan, [(19.99,)], 10))
 
     assert [row[scan.columns.index("y")] for batch in batches for row in batch] == [19.99]
+
+
+@pytest.mark.parametrize("kind", ["date", "datetime", "timestamp null", "datetime(6)"])
+def test_a_day_of_zeros_that_comes_late_is_told_wherever_it_stands(
+    mariadb: MariaDB, tmp_path: Path, kind: str
+) -> None:
+    mariadb.execute(
+        f"create table days (id integer, x {kind})",
+        "insert into days values (1, '2026-11-01'), (2, '2026-11-02')",
+    )
+    try:
+        shop = Shop(mariadb.url, tmp_path)
+        activation = an_activation(model={"table": "days"}, cursor="x")
+        _, mark = staged(shop, activation)
+        mariadb.execute(
+            "set sql_mode = ''", "insert into days values (3, '0000-00-00'), (4, '2026-11-03')"
+        )
+
+        (found, _), after = staged(shop, activation, mark)
+    finally:
+        mariadb.execute("drop table days")
+
+    assert isinstance(found["3"], Invalid)
+    assert "outside of the years 1 to 9999" in found["3"].reason
+    assert isinstance(found["4"], Interaction)
+    assert after.value > mark.value
