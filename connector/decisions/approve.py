@@ -32,6 +32,7 @@ from connector.rules.errors import (
 from connector.rules.interaction import instant_text
 from connector.rules.words import rows
 from connector.sync.approving import Request, approve
+from connector.sync.foreseen import Foreseen
 from connector.sync.limits import reason_without_keys
 
 PATIENCE = 1.0
@@ -241,10 +242,20 @@ def _held(app: App, ledger: Ledger, name: str) -> Held:
     found = ledger.held_run(name)
     if found is None:
         raise nothing_held(ledger, name)
+    _refuse_if_read_anew(app, name)
     newest = next(iter(ledger.approvals(name)), None)
     stands = newest is not None and newest.is_usable and newest.digest == found.rows.digest
     ways = tuple(_in_the_way(app, name))
     return Held(found, newest if stands else None, ways, newest.id if newest else 0)
+
+
+def _refuse_if_read_anew(app: App, name: str) -> None:
+    """Raises ConfigurationError where the next run sends nothing of what is held."""
+    identity = app.identity(app.settings.activation(name))
+    with app.reports() as reports:
+        found = Foreseen.of(reports, name, identity)
+        if isinstance(found, Foreseen) and found.hold(name) is None:
+            raise ConfigurationError(f'nothing that is held of "{name}" would go: {found.note}')
 
 
 def _in_the_way(app: App, name: str) -> Iterator[str]:

@@ -11,9 +11,10 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, insert, select, update
 
-from connector.ledger.deeds import approvals
+from connector.ledger.deeds import approvals, end_hold
 from connector.ledger.known_by import hindrances, otherwise
 from connector.ledger.leases import called, is_by_hand, take
+from connector.ledger.mirrored import has_lost_its_rows
 from connector.ledger.moving import REJECTED, Move, Row, Told, move
 from connector.ledger.ownership import home_row, sends_to
 from connector.ledger.records import Identity, stored_identity
@@ -76,6 +77,8 @@ def recognise(
         return values["origin"]
     if reason := otherwise(identity, known):
         _reject_unsent(c, activation, reason, called(run_id), now)
+        if has_lost_its_rows(c, activation):
+            end_hold(c, activation)
     if any(getattr(known, name) != value for name, value in values.items()):
         c.execute(update(watermarks).where(watermarks.c.activation == activation).values(values))
     return str(known.origin) if known.origin else None

@@ -276,8 +276,9 @@ class Stuck:
     words: str | None = None
 
 
-def has_lost_its_rows(c: Connection, activation: str) -> bool:
-    """Whether it is held, and none is left of the rows that it is held for."""
+def has_lost_its_rows(c: Connection, activation: str, rejected: bool = False) -> bool:
+    """Whether it is held, and none is left of the rows that it is held for. `rejected`: once those
+    that are to be sent are rejected."""
     text = c.execute(
         select(watermarks.c.held).where(watermarks.c.activation == activation)
     ).scalar()
@@ -285,7 +286,8 @@ def has_lost_its_rows(c: Connection, activation: str) -> bool:
     if held is None or not held.ends_with_its_rows:
         return False
     # where none was to be sent, it is about those that were refused
-    states = (State.PENDING,) if held.due else (State.PENDING, State.INVALID, State.REJECTED)
+    due = () if rejected else (State.PENDING,)
+    states = due if held.due else (State.PENDING, State.INVALID, State.REJECTED)
     rows = select(d.id).where(d.activation == activation, d.state.in_(states), OPEN)
     wishes = select(d.id).select_from(CHANGED).where(is_of(activation), g.aim.in_(TAKING_BACK))
     return not c.execute(select(or_(exists(rows), exists(wishes)))).scalar()

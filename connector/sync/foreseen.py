@@ -7,11 +7,13 @@ from datetime import timedelta
 
 from connector.ledger.approvals import Approval
 from connector.ledger.known_by import otherwise, was_known_by
-from connector.ledger.mirrored import Mirrored, Present
+from connector.ledger.mirrored import Mirrored, Present, has_lost_its_rows
 from connector.ledger.questions import Resting
 from connector.ledger.records import Identity, Known
 from connector.ledger.reports import Reports
+from connector.ledger.transaction import repeated, transaction
 from connector.rules.delivery import TO_BE_SENT, State
+from connector.rules.hold import Hold
 from connector.rules.turns import Cap, Waiting
 from connector.rules.words import are
 
@@ -77,6 +79,12 @@ class Foreseen(Reports):
     def waiting_for_turn(self, activation: str, cap: Cap) -> Waiting:
         there = super().waiting_for_turn(activation, cap)
         return replace(there, number=there.replaced)
+
+    @repeated
+    def hold(self, activation: str) -> Hold | None:
+        with transaction(self._engine) as c:
+            lost = has_lost_its_rows(c, self._name(activation), rejected=True)
+        return None if lost else super().hold(activation)
 
     def standing_approval(self, activation: str) -> Approval | None:
         return None  # the rows that it was of are not to be sent any more
