@@ -105,6 +105,16 @@ def differences_in_meaning(
     return differ
 
 
+def same_in_meaning(one: Any, other: Any) -> bool:
+    """Whether two values of parsed JSON are the same, or a number and the text of that number."""
+    if canonical({"": one}) == canonical({"": other}):
+        return True
+    return any(
+        value is not None and canonical({"": value}) == canonical({"": there})
+        for value, there in ((_other(one), other), (_other(other), one))
+    )
+
+
 def _written_otherwise(payload: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """The payload with its numbers as texts, and texts as numbers: each choice of properties where
     these are few, else all that are texts, or numbers."""

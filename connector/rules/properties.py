@@ -10,7 +10,15 @@ from typing import Any
 
 from connector.basis import dataclass
 from connector.rules.deed import Document
-from connector.rules.interaction import CREATED, PAYLOAD, canonical, differences, instant_text
+from connector.rules.interaction import (
+    CREATED,
+    PAYLOAD,
+    canonical,
+    differences,
+    differences_in_meaning,
+    instant_text,
+    same_in_meaning,
+)
 from connector.rules.read_back import Shown
 
 CONTACT = "contactId"
@@ -69,7 +77,7 @@ def compare(ours: Ours, shown: Shown, same_contact: bool, created_name: str) -> 
     names = dict.fromkeys((*ours.payload, *stored.payload))
     for name in names:
         mine, other = ours.payload.get(name), stored.payload.get(name)
-        same = canonical({name: mine}) == canonical({name: other})
+        same = same_in_meaning(mine, other)
         label = f"payload.{name}" if name in (CONTACT, created_name) else name
         found.append(_sides(label, mine, other, same))
     return found
@@ -83,7 +91,7 @@ def told_since(
         return list(sides)
     created = None if ours.created is None else datetime.fromisoformat(ours.created)
     here = differences(digest, created, ours.payload)
-    there = differences(digest, shown.stored.created, shown.stored.payload)
+    there = differences_in_meaning(digest, shown.stored.created, shown.stored.payload)
     found = []
     for each in sides:
         part = CREATED if each.property == created_name else PAYLOAD

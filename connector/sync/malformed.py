@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from connector.basis.log import Log
 from connector.ledger.records import Delivery, SetAside
+from connector.ledger.spans import has_touched
 from connector.rules.delivery import Malformed, State
 from connector.sync.flow import Running
 
@@ -17,7 +18,7 @@ def reject_malformed(running: Running) -> None:
     """Reject those that the run has read, where that may hold it. Else they are rejected when their
     turn comes."""
     flow, tally, after = running.flow, running.tally, 0
-    if flow.activation.limits.refused is None or not tally.staged:
+    if flow.activation.limits.refused is None or not has_touched(running.run):
         return
     while page := flow.ledger.read_by(running.run, after, PAGE):
         after = page[-1].id

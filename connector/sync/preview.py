@@ -200,12 +200,13 @@ class Preview:
         if stands.covers is Covers.ALL and not mirror.empty:  # it has rows by now: judged anew
             stands = replace(stands, approved=None)
         seen = Seen(self.staged, self.invalid, rejected=self.rejected)
-        new = self.new + mirror.sends - mirror.late
-        ahead = Ahead(new, seen, self.compared, self.gauge)
         held = stands.held if stands.held and not stands.approved else None
         barred = held if held and held.build else None
-        # of those on record, some are not to be sent any more, or are among the new ones
-        counts = {**stands.counts, State.PENDING: self.pending + stands.resting}
+        # of those on record, also in line, some are not to be sent any more, or are the new ones
+        recorded = self.pending + stands.resting
+        counts = {**stands.counts, State.PENDING: recorded}
+        new = max(0, self.new - max(0, stands.in_line - recorded)) + mirror.sends - mirror.late
+        ahead = Ahead(new, seen, self.compared, self.gauge)
         found = what_next_run_would_do(
             activation, replace(stands, held=barred, counts=counts), ahead
         )

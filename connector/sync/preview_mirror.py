@@ -10,7 +10,7 @@ from connector.rules.columns import mapping_misfits
 from connector.rules.contacts import ContactCache
 from connector.rules.delivery import MAY_BE_THERE, State
 from connector.rules.gauge import Gauge
-from connector.rules.interaction import Invalid
+from connector.rules.interaction import Interaction, Invalid
 from connector.rules.turns import cap_of
 from connector.rules.words import rows
 from connector.sync.first_rows import FirstRows
@@ -105,7 +105,7 @@ class Foreseen:
             if before.known.state is State.PENDING:
                 self._pending -= 1
                 self.obsolete.add(staged.row_key)
-            self.mirror.better[before.known.state] += not isinstance(staged.content, Invalid)
+            self.mirror.better[before.known.state] += self._can_go(staged.content)
             returned = before.known.state is State.REMOVED
             contacts += self._sent(staged, "returned" if returned else "new", before.known.id)
         for wish in said.wishes:
@@ -136,6 +136,11 @@ class Foreseen:
             result.turns.add(content.contact)
         self.first.add(staged.row_key, content, delivery_id)
         return [content.contact]
+
+    def _can_go(self, content: Interaction | Invalid) -> bool:
+        """Whether it would be sent, and not be refused for what it says itself."""
+        how = self.reading.activation.contact
+        return isinstance(content, Interaction) and not how.malformed(content.contact)
 
     def _taken_back(self, delivery_id: int, row_key: str, what: str) -> None:
         self.mirror.count(what, row_key)

@@ -53,6 +53,17 @@ def test_what_was_changed_there_is_shown_and_called_so(sent: Shop) -> None:
     assert found["why"] == "changed at the destination"
 
 
+def test_a_number_that_is_kept_as_a_text_is_no_difference(sent: Shop) -> None:
+    changed_there(sent, rating="4")
+    same = differences(live(sent))
+    changed_there(sent, rating="5")
+
+    (found,) = differences(live(sent, "--show-values")).values()
+
+    assert same == {}
+    assert (found["ours"], found["theirs"], found["why"]) == (4, "5", "changed at the destination")
+
+
 def test_what_was_changed_in_the_warehouse_since_is_called_so(sent: Shop) -> None:
     sent.execute("update visits set rating = 2, seen_at = timestamp '2026-11-02 11:00:00'")
 

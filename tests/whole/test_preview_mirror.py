@@ -158,6 +158,27 @@ def test_what_waits_for_its_turn_to_be_replaced_does_not_count_for_a_limit(mirro
     assert (found["would"], done["status"], done["delivered"]) == ("send", "succeeded", 2)
 
 
+def test_what_waits_for_its_turn_and_reads_otherwise_now_does_not_count_for_a_limit(
+    mirror: Shop,
+) -> None:
+    capped = "mode: mirror\n    per_contact: {most: 1, every: 30d}"
+    mirror.configure(more=capped, cursor="", limits="{rows: 2}", timeout="1s")
+    model(mirror, a=1)
+    mirror.sync()
+    model(mirror, a=1, b=1, c=1)
+    assert mirror.sync().run["for_turn"] == 2
+    model(mirror, a=1, b=2, c=2, d=1)
+
+    foreseen = mirror.connector("preview", "visits", "--json").json
+    done = mirror.sync()
+
+    assert (foreseen["new"], foreseen["outlook"]["would"]) == (3, "send_nothing")
+    assert (done.run["status"], done.run["for_turn"]) == ("succeeded", 3)
+    model(mirror, a=1, b=3, c=3, d=3, e=3, f=3, g=3)
+    assert outlook(mirror)["would"] == "be_held"
+    assert mirror.sync().run["status"] == "held"
+
+
 def test_a_held_one_whose_refused_rows_are_gone_or_better_would_go_on(mirror: Shop) -> None:
     mirror.configure(limits="{refused: 5%}", concurrency=1)
     rejected, *others = ({"id": f"b{i}", "contact": contact_id(i)} for i in range(6))
@@ -170,6 +191,22 @@ def test_a_held_one_whose_refused_rows_are_gone_or_better_would_go_on(mirror: Sh
     assert (held.run["status"], found["dropped"]) == ("held", 1)
     assert found["outlook"]["would"] == "send"
     assert mirror.sync().run["delivered"] == 5
+
+
+def test_identifiers_that_are_still_malformed_once_they_are_read_anew_hold_it_as_told(
+    mirror: Shop,
+) -> None:
+    mirror.configure(more="mode: mirror", cursor="", identifier="email", limits="{refused: 50%}")
+    mirror.add(*({"id": f"b{i}", "contact": f"nobody {i}"} for i in range(30)))
+    first = mirror.sync().run
+    mirror.execute("update visits set contact = contact || ' at all'")
+
+    foreseen = outlook(mirror)
+    again = mirror.sync().run
+
+    assert (first["status"], first["rejected"]) == ("held", 30)
+    assert foreseen["would"] == "be_held"
+    assert (again["status"], again["rejected"]) == ("held", 30)
 
 
 def test_a_row_without_a_key_is_not_counted_as_recorded(mirror: Shop) -> None:
