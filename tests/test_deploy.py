@@ -98,6 +98,23 @@ def test_prometheus_takes_the_rules() -> None:
 
 # --- the Helm chart -------------------------------------------------------------------------------
 
+
+@pytest.mark.parametrize("name", ["kubernetes.yaml", "kubernetes-cronjob.yaml"])
+def test_a_cluster_that_is_strict_takes_the_pods(name: str) -> None:
+    """What Kubernetes' Pod Security Standard "restricted" asks of a pod."""
+    for document in YAML(typ="safe").load_all((ROOT / "deploy" / name).read_text()):
+        spec = document["spec"]
+        spec = spec.get("jobTemplate", {}).get("spec", spec)
+        if "template" not in spec:
+            continue
+        pod = spec["template"]["spec"]
+        (container,) = pod["containers"]
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not container["securityContext"]["allowPrivilegeEscalation"]
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
 CHART = ROOT / "deploy/helm/engage-connector"
 HELM = os.environ.get("CONNECTOR_HELM") or shutil.which("helm")
 with_helm = pytest.mark.skipif(HELM is None, reason="helm is not installed")
