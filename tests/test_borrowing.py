@@ -18,12 +18,14 @@ from connector.destinations.credentials import api_key
 from connector.destinations.http import Http
 from connector.destinations.pacing import Pacer, Wire
 from connector.destinations.slots import SlotLook
+from connector.ledger.engine import writing_engine
 from connector.ledger.rates import Lent, Question
 from connector.project import borrowing
 from connector.project.borrowing import Borrower
 from connector.rules import clocks
-from connector.rules.errors import LedgerUnavailable
+from connector.rules.errors import LedgerOfAnotherVersion, LedgerUnavailable
 from connector.rules.shares import LENT
+from tests.ledger.factories import execute
 
 URL = make_url("sqlite:///nowhere.db")
 
@@ -181,6 +183,21 @@ def test_whoever_waits_is_told_when_there_is_no_answer_for_long(
         pytest.raises(LedgerUnavailable, match="it is gone"),
     ):
         asyncio.run(asyncio.wait_for(waits(), 10))
+
+
+def test_whoever_waits_is_told_at_once_of_a_newer_connector(ledger_url: sqlalchemy.URL) -> None:
+    borrower = Borrower()
+    borrower.ledger = lambda: ledger_url
+    borrower.needs_ledger()
+    engine = writing_engine(ledger_url)
+    execute(engine, "update alembic_version set version_num = '9999'")
+    engine.dispose()
+
+    async def waits() -> None:
+        await Pacer(100, borrower.loan("key", 100)).slot()
+
+    with pytest.raises(LedgerOfAnotherVersion, match=r"newer connector .*tables 9999.* upgrade it"):
+        asyncio.run(asyncio.wait_for(waits(), borrowing.PATIENCE / 2))
 
 
 def test_a_busy_destination_is_told_at_once(borrower: Borrower, accounts: Accounts) -> None:

@@ -5,7 +5,7 @@ before it reads who has what. Times are those of the database's clock: in SQLite
 none, the milliseconds that the machine is up, which nobody sets.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
@@ -189,6 +189,17 @@ class _Account:
         return share, max(share, uses)
 
 
+def _refuse_another(versions: Collection[str]) -> None:
+    """Nothing is lent by an account of which this connector does not know what it means."""
+    if any(version > HEAD for version in versions):
+        raise LedgerOfAnotherVersion(
+            f"a newer connector has brought the ledger up to date (tables {max(versions)}, this one"
+            f" knows {HEAD}); stop this one, and upgrade it"
+        )
+    if versions:
+        raise LedgerOfAnotherVersion("another version of the connector has written the ledger")
+
+
 def _locked(c: Connection, keys: Sequence[str]) -> Mapping[str, _Account]:
     """The accounts of these keys, which nobody else changes until the transaction ends."""
     if on_server := c.dialect.name == "postgresql":
@@ -203,8 +214,7 @@ def _locked(c: Connection, keys: Sequence[str]) -> Mapping[str, _Account]:
         c.execute(lock).all()
     if on_server or missing:
         rows = c.execute(standing).all()
-    if any(row.version != HEAD for row in rows):
-        raise LedgerOfAnotherVersion("another version of the connector has written the ledger")
+    _refuse_another({row.version for row in rows} - {HEAD})
     now = max(int(row.now) for row in rows)
     found: dict[str, _Account] = {}
     for row in rows:

@@ -24,7 +24,7 @@ from connector.ledger.transaction import OnlyToRead
 from connector.project.loan import Loan
 from connector.rules import clocks
 from connector.rules.clocks import Moment
-from connector.rules.errors import ConnectorError, LedgerUnavailable
+from connector.rules.errors import ConnectorError, LedgerOfAnotherVersion, LedgerUnavailable
 from connector.rules.shares import BEAT, Share
 
 HUNGRY = 0.15
@@ -254,6 +254,7 @@ class Borrower:
                 key.is_on_account = False  # it is over soon anyway
             if question.busy is not None:
                 key.loan.busy_until = max(key.loan.busy_until or 0.0, now + question.busy)
-            if isinstance(error, OnlyToRead) or now - self._failing > PATIENCE:
+            stays = isinstance(error, OnlyToRead | LedgerOfAnotherVersion)
+            if stays or now - self._failing > PATIENCE:
                 key.loan.trouble = error
                 key.loan.changed()
