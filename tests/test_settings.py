@@ -99,6 +99,16 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
         ("start: all", "start: all\n    limits: {rows: 1_000}", "11:14: YAML 1.2 reads this as"),
         ("start: all", "start: all\n    limits: {rows: '1_0'}", "rows: expected a number, written"),
         ("start: all", "start: all\n    limits: {rows: 010}", "begins with 0 is read in two ways"),
+        (
+            "start: all",
+            "start: all\n    payload: {p: {value: 19.9900000000000000001}}",
+            "more digits",
+        ),
+        (
+            "start: all",
+            "start: all\n    payload: {p: {value: 1e-999}}",
+            "of more digits than are kept",
+        ),
         ("start: all", "start: all\n    limits: {rows: true}", "rows: expected a number"),
         ("start: all", "start: all\n    <<: {paused: true}", "merge keys are not known here"),
         ("start: all", "start: all\n    ? [a]\n    : b", "11:7: a key is a list or a mapping"),

@@ -8,6 +8,8 @@ write instead: taken in silence, it would mean something else than it seems.
 import re
 from collections.abc import Mapping
 from dataclasses import field
+from decimal import Decimal
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +208,7 @@ def _plain(kind: str, text: str) -> Any:
         case "int":
             return _whole(text)
         case "float":
-            return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+            return _fraction(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
         case _:
             return text
 
@@ -216,6 +218,16 @@ def _whole(text: str) -> int:
         return int(text, 0) if not text.lstrip("+-").isdigit() else int(text)
     except ValueError:
         raise ValueError("the number has too many digits") from None
+
+
+def _fraction(text: str) -> float:
+    number = float(text)
+    if isfinite(number) and Decimal(repr(number)) != Decimal(text):
+        raise ValueError(
+            "a number of more digits than are kept; write fewer, or put it in quotes if it is a"
+            " text"
+        )
+    return number
 
 
 def _source(node: Node) -> str:
