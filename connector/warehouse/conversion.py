@@ -90,7 +90,7 @@ def within_calendar(dialect: str, column: str) -> str | None:
     """The condition that a time is not after the last one of Python's calendar."""
     if dialect == "duckdb":  # not every type of its times can be compared with one of that year
         return f"not regexp_matches(cast({column} as varchar), '^[0-9]{{5}}|inf')"
-    return f"{column} < '10000-01-01'" if dialect == "postgresql" else None
+    return f"{column} < '10000-01-01'" if dialect in ("postgresql", "redshift") else None
 
 
 def before_calendar(dialect: str, kind: str, column: str) -> str:

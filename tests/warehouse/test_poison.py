@@ -88,7 +88,7 @@ def table(shop: Any, kind: str, value: str) -> None:
     shop.execute(f"create table t (id integer, x {kind})", f"insert into t values {rows}")
 
 
-@pytest.mark.parametrize("shop_kind", ["duck", "postgres", "psycopg2"])
+@pytest.mark.parametrize("shop_kind", ["duck", "postgres", "psycopg2", "redshift"])
 @pytest.mark.parametrize(("kind", "value"), POISON)
 def test_in_a_payload_it_makes_its_row_invalid_and_no_other(shop_kind, kind, value, request):
     shop = request.getfixturevalue(shop_kind)
@@ -103,7 +103,7 @@ def test_in_a_payload_it_makes_its_row_invalid_and_no_other(shop_kind, kind, val
     assert "20260" not in found["2"].reason
 
 
-@pytest.mark.parametrize("shop_kind", ["duck", "postgres", "psycopg2"])
+@pytest.mark.parametrize("shop_kind", ["duck", "postgres", "psycopg2", "redshift"])
 @pytest.mark.parametrize(
     ("kind", "value"), [each for each in POISON if not each[0].startswith("time") or "-" in each[1]]
 )
@@ -123,7 +123,7 @@ def test_as_a_cursor_and_a_created_date_it_moves_no_watermark(shop_kind, kind, v
             assert "2" in again
 
 
-@pytest.mark.parametrize("shop_kind", ["duck", "postgres", "psycopg2"])
+@pytest.mark.parametrize("shop_kind", ["duck", "postgres", "psycopg2", "redshift"])
 @pytest.mark.parametrize(("kind", "value"), POISON)
 def test_as_a_row_key_it_is_told_and_the_others_go_on(shop_kind, kind, value, request):
     shop = request.getfixturevalue(shop_kind)
@@ -140,7 +140,7 @@ def test_as_a_row_key_it_is_told_and_the_others_go_on(shop_kind, kind, value, re
     [
         *(
             (shop_kind, kind, GOOD[kind], value)
-            for shop_kind in ("duck", "postgres", "psycopg2")
+            for shop_kind in ("duck", "postgres", "psycopg2", "redshift")
             for kind in ("date", "timestamp", "timestamptz")
             for value in TIMES[kind]
         ),
@@ -292,6 +292,13 @@ def psycopg2(postgres: Shop) -> Shop:
     """The same warehouse through another driver of PostgreSQL, which Redshift has alone."""
     pytest.importorskip("psycopg2")
     return Shop(postgres.url.set(drivername="postgresql+psycopg2"), postgres.base)
+
+
+@pytest.fixture
+def redshift(psycopg2: Shop) -> Shop:
+    """The same with Redshift's dialect."""
+    pytest.importorskip("sqlalchemy_redshift")
+    return Shop(psycopg2.url.set(drivername="redshift+psycopg2"), psycopg2.base)
 
 
 @pytest.mark.parametrize("shop_kind", ["postgres", "psycopg2"])
