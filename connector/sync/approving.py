@@ -21,6 +21,8 @@ from connector.rules.grammar import Limits
 from connector.rules.hold import Hold
 from connector.sync.flow import Running
 
+FILLED = "its model was empty, and has rows again"
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -36,12 +38,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """Whether a run may send what is held. `number`: the approval that says so; `said`: why an
-    approval does not."""
+    """Whether a run may send what is held. `number`: the approval that says so, of `by`; `said`:
+    why an approval does not."""
 
     granted: bool = False
     number: int | None = None
     said: str | None = None
+    by: str | None = None
 
 
 def approve(
@@ -89,17 +92,33 @@ def leave(running: Running, figures: Hold | None) -> Leave:
         if approval.used_by or approval.void:
             break
         if (why := _void(approval, held)) is None:
-            return Leave(True, approval.id)
-        ledger.void_approval(approval.id, why)
-        said = f"the approval of {approval.by} lets nothing go: {why}"
+            return Leave(True, approval.id, by=approval.by)
+        said = _revoked(ledger, approval.id, approval.by, why)
     if orders.approve:
         by, confirmed = orders.by or NOBODY, orders.confirmed
         request = Request(by, orders.note, orders.shown, used=True, confirmed=confirmed)
         try:
-            return Leave(True, approve(ledger, running.run, limits, held, request).id)
+            return Leave(True, approve(ledger, running.run, limits, held, request).id, by=by)
         except ApprovalRefused as refused:
             said = str(refused)
     return Leave(said=said)
+
+
+async def revoke(running: Running, may_go: Leave) -> Leave:
+    """Of a model that had no row when that was approved, and has some: that is not what was shown,
+    so the approval lets nothing go, now or later."""
+    if may_go.number is None:
+        return Leave(said=may_go.said)
+    by = may_go.by or NOBODY
+    ledger = running.flow.ledger
+    said = await running.flow.call(_revoked, ledger, may_go.number, by, FILLED)
+    return Leave(said=said)
+
+
+def _revoked(ledger: Ledger, number: int, by: str, why: str) -> str:
+    """The approval lets nothing go any more; that in words."""
+    ledger.void_approval(number, why)
+    return f"the approval of {by} lets nothing go: {why}"
 
 
 def _void(approval: Approval, held: HeldRun) -> str | None:
@@ -166,8 +185,7 @@ async def _judge(running: Running, held: Hold | None, look: Look, barred: Barred
     said = None
     if held and held.about != barred.about:
         if standing := await flow.call(flow.ledger.standing_approval, flow.name):
-            await flow.call(flow.ledger.void_approval, standing.id, ANOTHER)
-            said = f"the approval of {standing.by} lets nothing go: {ANOTHER}"
+            said = await flow.call(_revoked, flow.ledger, standing.id, standing.by, ANOTHER)
         held = None
     may_go = await flow.call(leave, running, held)
     if may_go.granted:

@@ -25,7 +25,7 @@ from connector.rules.gauge import Gauge, Sample
 from connector.rules.hold import Hold
 from connector.rules.schema import InteractionSchema
 from connector.rules.turns import cap_of
-from connector.sync.approving import Leave, leave, past_the_gate, record_unseen
+from connector.sync.approving import Leave, leave, past_the_gate, record_unseen, revoke
 from connector.sync.deliver import Delivering, DeliveringParcels
 from connector.sync.flow import Flow, Orders, Running
 from connector.sync.guard import Guard, guard_of, judged_rejected
@@ -175,7 +175,9 @@ async def _work(running: Running) -> str | None:
     figures, gauge = await _figures(running, reads, counts, begun)
     reason = passed_limit(flow.activation, figures)
     # a model that was empty when that was shown, and is no more, is judged anew
-    granted = may_go.granted and (figures.emptied or not (held and held.emptied))
+    if held and held.emptied and not figures.emptied:
+        may_go = await revoke(running, may_go)
+    granted = may_go.granted
     if reason and not granted:
         tally.notes += [may_go.said] if may_go.said else []
         tally.notes.append(reason)
@@ -291,7 +293,7 @@ async def _mirror(
     read = await flow.call(_read_mirror, running, schema, covers)
     flow.stop.raise_error()
     if covers is Covers.ALL and read.keyed:  # that it has no row was approved: it is judged anew
-        approved, covers = None, Covers.NOTHING
+        approved, covers, may_go = None, Covers.NOTHING, await revoke(running, may_go)
     elif covers is Covers.ALL:
         await flow.call(ledger.approve_changes, running.run, may_go.number or 0)
     while covers is Covers.NOTHING and not read.empty:  # what was never stored is simply not sent

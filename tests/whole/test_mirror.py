@@ -436,10 +436,14 @@ def test_a_model_that_is_empty_no_more_is_not_what_was_approved(
 
     foreseen = mirror.connector("preview", "visits", "--json").json["outlook"]
     done = mirror.sync()
+    (stands,) = mirror.connector("status", "--json").json["activations"]
 
     assert (foreseen["would"], done.run["status"]) == ("be_held", "held")
-    assert [f"held: {foreseen['because']}"] == done.run["notes"]
+    revoked = "the approval of bert lets nothing go: its model was empty, and has rows again"
+    assert [revoked, f"held: {foreseen['because']}"] == done.run["notes"]
     assert why in foreseen["because"]
+    assert stands["hold"]["approval"] is None
+    assert "held" in [need["kind"] for need in stands["needs"]]
     assert (deletions(mirror), len(there(mirror))) == (0, 40)
 
 
