@@ -116,6 +116,7 @@ def _try_installed(at: Path, file: Path) -> None:
     _try([programs / "connector"], at.with_name(f"by-{at.name}"), {})
     if file.suffix == ".whl":
         print(_run([programs / "connector", "demo"], cwd=at).splitlines()[-1], flush=True)
+        _pip(programs, "--dry-run", *PINNED, f"{file}[all]")  # what an image may be built with
 
 
 def _try(connector: Command, at: Path, env: dict[str, str]) -> None:
