@@ -29,6 +29,8 @@ range by range, and what still does not fit (wide rows, large joins) is asked ag
 A URL that names a memory_limit has the last word: duckdb:///shop.duckdb?memory_limit=4GB."""
 THREADS = 1
 """Each would need memory of its own."""
+TELL_THEIR_ENCODING = ("psycopg", "psycopg2")
+"""Drivers of PostgreSQL that say how texts are to come when they connect."""
 
 
 class Warehouse:
@@ -208,6 +210,9 @@ def _read_only(url: URL, given: Mapping[str, Any]) -> tuple[URL, dict[str, Any]]
             {"mode": "ro", "uri": "true"}
         )
         return read_only, {**given}
+    if name == "postgresql" and url.get_driver_name() in TELL_THEIR_ENCODING:
+        # said later, psycopg2 would not know it, and read UTF-8 as what the server prefers
+        return url, {**given, "client_encoding": "utf8"}
     return url, {**given}
 
 

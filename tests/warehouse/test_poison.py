@@ -294,6 +294,27 @@ def psycopg2(postgres: Shop) -> Shop:
     return Shop(postgres.url.set(drivername="postgresql+psycopg2"), postgres.base)
 
 
+@pytest.mark.parametrize("shop_kind", ["postgres", "psycopg2"])
+@pytest.mark.parametrize("session", [(), ("set client_encoding to 'LATIN1'",)])
+@pytest.mark.parametrize("preferred", ["LATIN1", "SQL_ASCII"])
+def test_a_text_is_the_same_whatever_encoding_a_server_prefers(
+    shop_kind, session, preferred, request
+):
+    shop = request.getfixturevalue(shop_kind)
+    database = shop.url.database
+    shop.execute(f"alter database \"{database}\" set client_encoding = '{preferred}'")
+    try:
+        with shop.warehouse(session=session).open() as reader:
+            resolved, columns = reader.resolve(activation := an_activation("select 'bäd 😀' as id"))
+            ((row,),) = [
+                b for b in reader.rows(activation, reader.scan(resolved, columns), None, 2) if b
+            ]
+    finally:
+        shop.execute(f'alter database "{database}" reset all')
+
+    assert row[0] == "bäd 😀"
+
+
 @pytest.fixture
 def redshift(psycopg2: Shop) -> Shop:
     """The same with Redshift's dialect."""
