@@ -343,7 +343,7 @@ def plain_engine(
     except ArgumentError as error:
         raise _refused(str(error)) from None
     if name == "postgresql":
-        event.listen(engine, "do_connect", _without_schema)
+        event.listen(engine, "do_connect", _connected)
         tell_at_begin(engine, reading)
     return engine
 
@@ -356,8 +356,10 @@ def refuse_others(url: URL) -> str:
     return name
 
 
-def _without_schema(_dialect: Any, _record: Any, _args: Any, given: dict[str, Any]) -> None:
+def _connected(dialect: Any, _record: Any, _args: Any, given: dict[str, Any]) -> None:
     given.pop(IN_SCHEMA, None)  # it is told at the beginning of each transaction
+    if dialect.driver in ("psycopg", "psycopg2"):  # a server may prefer another
+        given["client_encoding"] = "utf8"
 
 
 def _refused(why: str) -> ConfigurationError:

@@ -98,19 +98,44 @@ def _setting(cursor: Any) -> str:
     return str(cursor.fetchone()[0])
 
 
+HOLDS_ALL_TEXTS = ("UTF8", "SQL_ASCII")
+"""Encodings of databases; the second one takes each byte as it comes."""
+
+
 def lock_to_migrate(c: Connection) -> None:
     """Let nobody else make or change the tables of this ledger until the transaction ends; its
     schema is there then. Raises ConfigurationError where it is not, and may not be made."""
     schema = schema_of(c.engine.url)
     if schema is None:
         c.execute(text("select pg_advisory_xact_lock(:n)"), {"n": MIGRATION_LOCK})
+        _refuse_other_encodings(c)
         return
     lock = "select pg_advisory_xact_lock(hashtextextended('tables of ' || cast(:s as text), 0))"
     c.execute(text(lock), {"s": schema})
     if trouble := trouble_with_schema(c, schema):
         raise _refused(trouble)
+    _refuse_other_encodings(c)
     if _rights(c, schema) is None:
         c.exec_driver_sql(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+
+
+def _refuse_other_encodings(c: Connection) -> None:
+    if trouble := trouble_with_encoding(c):
+        raise ConfigurationError(Problem(("ledger", "url"), f"ledger.url: {trouble}"))
+
+
+def trouble_with_encoding(c: Connection) -> str | None:
+    """Why a new ledger should not be in this database; None where there is one, or none such."""
+    if c.scalar(text("select to_regclass('alembic_version') is not null")):
+        return None
+    encoding = c.scalar(text("show server_encoding"))
+    if encoding in HOLDS_ALL_TEXTS:
+        return None
+    return (
+        f"the ledger's database has the encoding {encoding}, in which not every text can be kept,"
+        " and a row with another one would stop its activation: make a database with"
+        " `create database … encoding 'UTF8' template template0`"
+    )
 
 
 def refuse_unusable(c: Connection) -> None:

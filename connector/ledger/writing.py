@@ -11,7 +11,7 @@ from sqlalchemy import URL, Connection, text
 
 from connector.ledger.engine import BUSY_TIMEOUT, SQLITE, ledger_path, plain_engine
 from connector.ledger.migrations import version_of
-from connector.ledger.postgresql import trouble_with_schema
+from connector.ledger.postgresql import trouble_with_encoding, trouble_with_schema
 from connector.ledger.tables import metadata
 from connector.ledger.transaction import schema_of, transaction
 from connector.rules.errors import ConnectorError
@@ -106,7 +106,7 @@ def _trouble_on(connection: Connection) -> str | None:
         may = schema or ask("select has_schema_privilege(current_schema(), 'CREATE')")
         if not may:
             return "the ledger's user may not create tables in its schema"
-        return None
+        return trouble_with_encoding(connection)
     missing = [
         f"{right} on {table}"
         for table in metadata.tables

@@ -1,5 +1,6 @@
 """A ledger on PostgreSQL: in a schema of its own, and never kept by a process that is frozen."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -281,3 +282,44 @@ def freeze_in(ledger: Ledger, meanwhile: Callable[[], object]) -> None:
         meanwhile()
         assert 0.2 < time.monotonic() - began < 2
         frozen.exec_driver_sql("select 1")
+
+
+@pytest.fixture
+def database_in(postgresql: PostgreSQL) -> Iterator[Callable[[str], URL]]:
+    """Makes a database of an encoding."""
+    made: list[URL] = []
+
+    def make(encoding: str) -> URL:
+        url = postgresql.address.set(database=f"in_{encoding}_{os.getpid()}".lower())
+        postgresql.execute(
+            f"create database {url.database} encoding '{encoding}' lc_collate 'C' lc_ctype 'C'"
+            " template template0"
+        )
+        made.append(url)
+        return url
+
+    yield make
+    for url in made:
+        postgresql.drop(url)
+
+
+@pytest.mark.parametrize("schema", [None, "crm"])
+def test_a_database_that_holds_not_every_text_gets_no_new_ledger(
+    database_in: Callable[[str], URL], schema: str | None, tmp_path: Path
+) -> None:
+    url = in_schema(database_in("LATIN1"), schema)
+
+    assert "encoding LATIN1" in (trouble_writing(url, tmp_path / "a" / "generation") or "")
+    with pytest.raises(ConfigurationError, match="create database … encoding 'UTF8'"):
+        writing_engine(url)
+
+
+def test_a_ledger_keeps_every_text_where_the_server_prefers_no_encoding(
+    database_in: Callable[[str], URL],
+) -> None:
+    engine = writing_engine(database_in("SQL_ASCII"))
+    ledger = Ledger(engine, timedelta(minutes=10))
+    staged(ledger, "é😀")
+
+    assert states(engine) == {"é😀": "pending"}
+    engine.dispose()
