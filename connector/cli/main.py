@@ -5,6 +5,7 @@ A command imports what it works with where it runs, so that a help costs nothing
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -215,6 +216,9 @@ def _refuse_unreadable(arguments: Sequence[str]) -> None:
             )
 
 
+NEGATIVE = re.compile(r"No such option: -\d")
+
+
 def _usage_error(failure: TyperException, as_document: bool) -> None:
     message = failure.format_message()
     if message.startswith("Usage:") and not as_document:  # nothing was asked for: the help
@@ -222,6 +226,8 @@ def _usage_error(failure: TyperException, as_document: bool) -> None:
     else:
         said = message.replace(": Value error, ", ": ").replace("Input should be", "expected")
         plain = said.partition(", unable to parse")[0]
+        if NEGATIVE.match(plain):
+            plain += "; what begins with a - and is no option, such as a row key, stands after --"
         _tell(ConfigurationError(f"{plain} (connector --help)"), as_document)
 
 

@@ -358,3 +358,15 @@ def test_a_pause_and_its_end_are_told_as_documents(shop: Shop) -> None:
     assert first == again == {"activations": [{"activation": "visits", "paused_by": "anna"}]}
     assert ended == {"activations": [{"activation": "visits", "was_paused": True, "paused": False}]}
     assert (restored.code, restored.json) == (0, {"restored": True})
+
+
+def test_a_negative_key_is_told_where_it_stands(shop: Shop) -> None:
+    shop.add({"id": "-5"})
+    shop.sync()
+
+    refused = shop.connector("explain", "visits", "-5")
+    explained = shop.connector("explain", "visits", "--", "-5")
+
+    assert (refused.code, explained.code) == (2, 0)
+    assert "stands after --" in refused.said
+    assert "visits / -5: delivered" in explained.said
