@@ -82,19 +82,24 @@ def single(value: Any) -> Any:
 def shown_or_single(text: Any) -> Any:
     """The float of 32 bits that is written twice in `text`: as the warehouse shows it, which may be
     cut, and widened to 64. As it is shown where that is all of it."""
-    if not isinstance(text, str):
-        return text
-    shown, whole = map(float, text.split())
+    if text is None:
+        return None
+    shown, whole = _twice(text)
     return shown if _as_single(shown) == whole else single(whole)
 
 
 def shown_whole(text: Any) -> Any:
     """The same as a row key, which is the number that is shown; unreadable where that is cut, so
     that no two keys become one."""
-    if not isinstance(text, str):
-        return text
-    shown, whole = map(float, text.split())
+    if text is None:
+        return None
+    shown, whole = _twice(text)
     return shown if _as_single(shown) == whole else Unreadable("a float of more than six digits")
+
+
+def _twice(text: Any) -> tuple[float, float]:
+    shown, whole = (text if isinstance(text, str) else bytes(text).decode()).split()
+    return float(shown), float(whole)
 
 
 def _as_single(value: float) -> float:

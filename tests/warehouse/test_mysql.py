@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from connector.rules.interaction import Interaction, Invalid
+from connector.rules.values import Unreadable, shown_or_single, shown_whole
 from tests.mariadb import MariaDB
 from tests.warehouse.factories import Shop, an_activation
 from tests.warehouse.test_poison import staged
@@ -105,3 +106,10 @@ def test_a_day_of_zeros_that_comes_late_is_told_wherever_it_stands(
     assert "outside of the years 1 to 9999" in found["3"].reason
     assert isinstance(found["4"], Interaction)
     assert after.value > mark.value
+
+
+@pytest.mark.parametrize("written", ["12345.7 12345.669921875", b"12345.7 12345.669921875"])
+def test_some_drivers_give_bytes(written: Any) -> None:
+    assert shown_or_single(written) == 12345.67
+    assert isinstance(shown_whole(written), Unreadable)
+    assert shown_whole(b"19.99 19.989999771118164") == 19.99
