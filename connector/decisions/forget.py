@@ -41,8 +41,8 @@ MAY_STAND = (
     " (PostgreSQL) or nobody reads them any more (SQLite)."
 )
 INTERACTIONS_STAY = (
-    "Delivered rows hold no contact. Their interactions stay at the destination, unless"
-    " --delete-interactions is given."
+    "Delivered rows hold no contact. Their interactions stay at the destination, and its words on"
+    " earlier attempts in the ledger, unless --delete-interactions is given."
 )
 BESIDES = "What is kept of looking this contact up, or of when it was sent to, goes, too."
 CANNOT_LIST = (

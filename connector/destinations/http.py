@@ -55,6 +55,8 @@ CONNECT_TIMEOUT = 10.0
 GET_PAUSES = (0.5, 1.0, 2.0)
 LONGEST_PAUSE = timedelta(minutes=5)
 LONGEST_WORDS = 300
+GUID = re.compile(r"\b[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{1,12}\b", re.IGNORECASE)
+"""The id of a contact, say; also one whose end was cut off."""
 DEEPEST = 100
 """Lists and objects in each other that an answer may have."""
 LARGEST_ERROR = 1_000_000
@@ -277,7 +279,8 @@ class Http:
             self.observe(method, answer, ended.monotonic - began.monotonic)
 
     def words(self, response: Response) -> str:
-        """What the destination says in an error, less addresses, long numbers and secrets."""
+        """What the destination says in an error, less addresses, long numbers, GUIDs and
+        secrets."""
         content = json_of(response) if len(response.content) <= LARGEST_ERROR else None
         if not isinstance(content, dict):
             return f"HTTP {response.status_code}"
@@ -301,11 +304,12 @@ class Http:
         return f"{words}: {said}" if said else words
 
     def told(self, said: str) -> str:
-        """What somebody else `said`, less addresses, long numbers and secrets."""
+        """What somebody else `said`, less addresses, long numbers, GUIDs and secrets."""
         for secret in self.credentials.secrets:
             for written in writings(secret):
                 said = said.replace(written, "…")
         said = printable(said[:LONGEST_WORDS])  # cut before it is searched
+        said = GUID.sub("…", said)
         said = re.sub(r"\S+@\S+", "…", said)
         return re.sub(r"\+?\d[\d\s-]{5,}\d", "…", said)
 

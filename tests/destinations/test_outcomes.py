@@ -1,6 +1,7 @@
 """What each answer of an Engage means for the row: the outcome table, line by line."""
 
 import asyncio
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -162,6 +163,18 @@ def test_an_answer_about_this_interaction_is_a_refusal_in_its_words(status: int)
     assert isinstance(outcome, Refused)
     assert outcome.http_status == status
     assert "ContactNotFound: No contact … found" in outcome.reason
+
+
+@pytest.mark.parametrize("status", [404, 500])
+def test_the_id_of_a_contact_is_not_among_its_words(status: int) -> None:
+    guid = "aca444ef-e3b5-57d0-aec4-6cc107a2799b"
+    body = {"message": f'{guid} is gone: {{"contactId":"{guid.upper()}","as":"{{{guid}}}"}}'}
+
+    with scripted(status, json.dumps(body)) as server:
+        outcome = send(server.url)
+
+    assert isinstance(outcome, Refused | Unknown)
+    assert outcome.reason == f'HTTP {status}: … is gone: {{"contactId":"…","as":"{{…}}"}}'
 
 
 @pytest.mark.parametrize("status", [408, 418, 500, 502, 503, 504])
