@@ -109,7 +109,7 @@ class Connection:
         A log does not know whose it is: put onto another file, a copy from yesterday say, it makes
         a mixture in which what was sent stands as unsent, and the newest figures beside it. So each
         commit is counted, and says up to which count the file below had them; that is less only in
-        another file.
+        another file. What the file has was in the log before; more is only in another file.
         """
         if not self.raw.in_transaction:
             return
@@ -129,8 +129,18 @@ class Connection:
             self.execute(f"PRAGMA {BELOW} = {below}")
 
     def is_replaced(self) -> bool:
-        """Whether the file below the log is older than the log says."""
-        return _signed(self._below() - self._pragma(BELOW)) < 0
+        """Whether the file below the log has fewer commits than it had, or more than the log has
+        ever brought."""
+        alone = not self.raw.in_transaction
+        if alone:  # what is asked is of one moment, whatever others commit and bring over
+            self.execute("BEGIN")
+        try:
+            had, brought = self._pragma(BELOW), self._pragma(WRITTEN)
+            below = self._below()
+        finally:
+            if alone:
+                self.rollback()
+        return _signed(below - had) < 0 or _signed(brought - below) < 0
 
     def _below(self) -> int:
         """How many commits the file itself has, whatever the log says."""

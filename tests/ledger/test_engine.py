@@ -225,6 +225,65 @@ def test_the_log_of_a_replaced_file_is_put_aside_at_the_next_start(yesterdays, s
     after.dispose()
 
 
+@pytest.fixture
+def younger(yesterdays, sqlite_url, tmp_path):
+    """The ledger was away, and another one has begun in its place, with a run under way; and where
+    the one of before is meanwhile, with more commits than the younger one has."""
+    away = tmp_path / "away"
+    Path(sqlite_url.database).rename(away)
+    return writing_engine(sqlite_url), away
+
+
+def test_a_file_of_before_that_is_put_back_under_a_run_takes_no_commit(younger, sqlite_url):
+    engine, away = younger
+    run = begun(Ledger(engine, MINUTE))
+    shutil.copy(away, sqlite_url.database)
+
+    with pytest.raises(LedgerUnavailable, match="replaced while its log stayed"):
+        Ledger(engine, MINUTE).heartbeat(run)
+    engine.dispose()
+
+
+def test_the_log_of_a_younger_ledger_is_put_aside_as_well(younger, sqlite_url):
+    engine, away = younger
+    begun(Ledger(engine, MINUTE))
+    engine.dispose()  # as if it had been killed: its log is still there
+    assert Path(f"{sqlite_url.database}-wal").stat().st_size
+    away.rename(sqlite_url.database)
+
+    after = writing_engine(sqlite_url)
+
+    assert states(after) == {"r1": "delivered"}
+    assert select(after, "select status from runs") == [("succeeded",), ("succeeded",)]
+    assert select(after, "pragma integrity_check") == [("ok",)]
+    after.dispose()
+
+
+def test_who_looks_while_others_write_takes_no_file_for_another(sqlite_engine, sqlite_url):
+    """Between two looks of one connection another commits, and brings its log over."""
+    looks, writes = (sqlite_driver().connect(sqlite_url.database) for _ in range(2))
+    writes.writes_ahead = True
+    pragma, below = looks._pragma, looks._below
+
+    def meanwhile(look):
+        def looked(*what):
+            found = look(*what)
+            for _ in range(2):
+                writes.execute("begin immediate")
+                writes.execute("replace into pauses (activation, at, by) values ('a', 1, 'p')")
+                writes.commit()
+                writes.execute("pragma wal_checkpoint(passive)")
+            return found
+
+        return looked
+
+    looks._pragma, looks._below = meanwhile(pragma), meanwhile(below)
+
+    assert [looks.is_replaced() for _ in range(5)] == [False] * 5
+    looks.close()
+    writes.close()
+
+
 def test_a_backup_that_was_put_back_as_it_should_be_is_no_mixture(yesterdays, sqlite_url):
     Path(f"{sqlite_url.database}-wal").unlink()
     shutil.copy(yesterdays, sqlite_url.database)
