@@ -79,10 +79,13 @@ def lost_output(failure: OSError | None) -> OSError | None:
 
 
 def prepare_streams() -> None:
-    """Let no character that a terminal lacks end a command: what was done must be told."""
+    """Let no character that a terminal lacks end a command, and no stream that was closed before it
+    began: what was done must be told."""
     codecs.register_error(ERRORS, _plainer)
-    if sys.stdout is None:  # it was closed: nobody wants to read
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+    for name in ("stdin", "stdout", "stderr"):  # in this order each takes its own number
+        if getattr(sys, name) is None:  # it was closed: nobody wants to write, or to read
+            nowhere = Path(os.devnull).open("r" if name == "stdin" else "w")  # noqa: SIM115
+            setattr(sys, name, nowhere)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=ERRORS)

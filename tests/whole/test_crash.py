@@ -235,3 +235,30 @@ def test_output_that_cannot_be_written_is_no_result_that_waits_for_a_person(
     assert done.returncode == 3
     assert "Traceback" not in done.stderr
     assert ("No space left on device" in done.stderr) == (where == "full")
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_sync_whose_streams_are_closed_sends_all_the_same(shop: Shop, closed: str) -> None:
+    shop.add_many(1)
+
+    done = typed(shop, closed, "sync")
+
+    assert done.returncode == 0
+    assert sum(shop.stored.values()) == 1
+
+
+def test_who_cannot_be_asked_since_no_input_is_there_is_told_so(shop: Shop) -> None:
+    shop.add_many(1)
+    run_id = shop.sync().run["run_id"]
+
+    done = typed(shop, "<&-", "undo", run_id)
+
+    assert done.returncode == 2
+    assert "--yes" in done.stderr
+
+
+def typed(shop: Shop, streams: str, *words: str) -> "subprocess.CompletedProcess[str]":
+    """A command as a shell begins it that closes streams."""
+    command = [sys.executable, "-m", "connector", "--config", str(shop.config), *words]
+    line = ["sh", "-c", f'exec "$@" {streams}', "sh", *command]
+    return subprocess.run(line, capture_output=True, text=True, timeout=60)
