@@ -5,7 +5,8 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, MutableMapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -57,6 +58,22 @@ class Recent:
             return list(self._lines.get(run_id, ()))
 
 
+class Lossy:
+    """A stream that loses what cannot be written: a log on a full disk, or that nobody reads any
+    more, keeps no row from being sent."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
 FRAME = ("timestamp", "level", "event", "run_id", "activation", "exception")
 RECENT = Recent()
 
@@ -89,7 +106,7 @@ def log_to_stderr(quiet: bool, log_format: str | None, serving: bool = False) ->
     structlog.configure(
         processors=[*kept, *chosen, *common, render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, Lossy(sys.stderr))),
         cache_logger_on_first_use=False,
     )
 

@@ -247,6 +247,19 @@ def test_a_sync_whose_streams_are_closed_sends_all_the_same(shop: Shop, closed: 
     assert sum(shop.stored.values()) == 1
 
 
+@pytest.mark.parametrize("options", [["--verbose"], ["--log-format", "json"]])
+def test_a_log_that_cannot_be_written_keeps_no_row_from_being_sent(
+    shop: Shop, options: list[str]
+) -> None:
+    shop.add_many(3)
+
+    done = typed(shop, "2>/dev/full", *options, "sync", "--json")
+
+    assert sum(shop.stored.values()) == 3
+    assert json.loads(done.stdout)["runs"][0]["delivered"] == 3
+    assert done.returncode == 0
+
+
 def test_who_cannot_be_asked_since_no_input_is_there_is_told_so(shop: Shop) -> None:
     shop.add_many(1)
     run_id = shop.sync().run["run_id"]
