@@ -44,7 +44,7 @@ def _show_figures(document: Document) -> None:
         (document["new"] + document["pending"] - left, would_be_sent(document), True),
         (document["pending"], "of them recorded before", False),
         (document["resting"], rests_text(document), False),
-        (left, "new, and left to the run after the one that is approved", False),
+        (left, "new, and left to the run after that", False),
         (document["already_recorded"], again, False),
         (document["invalid"], "invalid", False),
         (document["rejected"], "would be rejected: no contact can have the identifier", False),

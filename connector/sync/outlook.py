@@ -182,6 +182,7 @@ def what_next_run_would_do(activation: Activation, stands: Stands, ahead: Ahead)
             notes = (*notes, f"{least}{rows(left)} that are new {LEFT}") if left else notes
         else:
             notes = (*notes, READ_AGAIN if is_read else NOTHING_NEW_IS_READ)
+            left = 0 if is_read or stands.held.build else ahead.new
     else:
         rejected = ahead.seen.rejected
         # those that are rejected in its course; where that may hold the run, before it is judged

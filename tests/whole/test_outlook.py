@@ -350,6 +350,28 @@ def test_everybody_who_serves_is_told_until_he_ends(shop: Shop) -> None:
     assert served_by(shop) == ([], None)  # it could say no more
 
 
+def test_what_is_held_and_within_the_limit_by_now_goes_without_what_is_new(shop: Shop) -> None:
+    shop.configure(limits="{rows: 5}")
+    shop.add_many(7)
+    shop.sync()
+    given_up = [f"v{number}" for number in range(4)]
+    shop.connector("quarantine", "discard", "visits", *given_up, "--yes")
+    shop.add_many(4, first=7)
+
+    foreseen = shop.connector("preview", "visits", "--json").json
+    shown = shop.connector("preview", "visits").out
+    done = shop.sync()
+    rest = shop.sync()
+
+    outlook = foreseen["outlook"]
+    assert (outlook["would"], outlook["left"]) == ("send", 4)
+    assert (foreseen["new"], foreseen["pending"]) == (4, 3)
+    assert "3  would be sent" in shown
+    assert "4  new, and left to the run after that" in shown
+    assert (done.run["delivered"], done.run["done"]) == (3, False)
+    assert (rest.run["delivered"], rest.run["done"]) == (4, True)
+
+
 # --- the answer itself ----------------------------------------------------------------------------
 
 
