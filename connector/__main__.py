@@ -29,6 +29,8 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         # all is told, and a thread that does not end is not waited for any more
         signal.signal(number, lambda *_: os._exit(code))
+    if code == 130 and (leaving := sys.modules.get("connector.basis.leaving")):
+        leaving.leave_soon(leaving.leave)
     sys.exit(code)
 
 

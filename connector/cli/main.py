@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from connector import __version__
+from connector.basis.leaving import INTERRUPTED, Leaving
 from connector.cli.asking import Abort, TyperException
 from connector.cli.options import LogFormat
 from connector.cli.working import Before
@@ -58,7 +60,6 @@ GROUPS = ("quarantine", "schema", "dbt")
 """Commands with commands of their own, each in the module of its name."""
 
 
-INTERRUPTED = 130
 COMPLETING = "_COMPLETE"
 """How the variable ends by which a shell asks for words."""
 NOWHERE = "what came of this cannot be told: standard output cannot be written ({})"
@@ -119,12 +120,13 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command line; the exit code. Every failure is one sentence, or one document."""
     prepare_streams()
     as_document, Printed.document = _wants_document(arguments), False
+    Leaving.tell = partial(_tell_interrupted, as_document)
     try:
         code, failure = _run(arguments, as_document), None
     except OSError as error:
         code, failure = 3, error
-    if code == INTERRUPTED and as_document and not Printed.document:
-        _tell(Interrupted("interrupted"), as_document)
+    if code == INTERRUPTED and as_document:
+        _tell_interrupted(as_document)
     lost = lost_output(failure)
     if failure and not lost:
         _defect(failure, as_document)
@@ -237,6 +239,12 @@ def _defect(defect: Exception, as_document: bool) -> None:
         logging.getLogger().exception("unexpected", exc_info=defect)
     text = f"unexpected {type(defect).__name__}; --verbose shows where. Running again is safe."
     _tell(ConnectorError(text), as_document)
+
+
+def _tell_interrupted(as_document: bool) -> None:
+    """That it was, unless its one document is printed."""
+    if not (as_document and Printed.document):
+        _tell(Interrupted("interrupted"), as_document)
 
 
 def _tell(failure: ConnectorError, as_document: bool) -> None:

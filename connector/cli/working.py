@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
+from connector.basis.leaving import interrupt, interrupted_at_once
 from connector.basis.log import set_up_at_first_line
 from connector.rules.errors import ConnectorError, DestinationUnusable, Interrupted
 from connector.show.terminal import print_json
@@ -111,6 +112,7 @@ def interruptible(app: "App", work: Coroutine[Any, Any, T]) -> T:
         def ask() -> None:
             app.interruption.ask()
             loop.remove_signal_handler(signal.SIGINT)
+            signal.signal(signal.SIGINT, interrupt)
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, ask)
@@ -131,7 +133,8 @@ def wait_for(work: Coroutine[Any, Any, T]) -> T:
     gc.set_threshold(*COLLECT)
     gc.freeze()  # what was imported is not looked through again and again
     try:
-        return asyncio.run(work)
+        with interrupted_at_once():
+            return asyncio.run(work)
     except KeyboardInterrupt:
         raise Interrupted("interrupted") from None
     finally:

@@ -187,24 +187,27 @@ def test_a_command_that_waits_for_the_ledger_ends_with_a_document(shop: Shop) ->
     assert json.loads(out)["error"]["kind"] == "interrupted"
 
 
-def test_who_is_told_again_does_not_wait_for_a_thread_that_does_not_end(shop: Shop) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("command", "times"), [("preview", 1), ("sync", 2)])
+def test_a_thread_that_does_not_end_is_not_waited_for(
+    shop: Shop, number: int, command: str, times: int
+) -> None:
+    """At once where something is only looked at; by a second Ctrl-C where a run ends in order."""
     endless = "select *, (select count(*) from range(1000000000000)) as n from visits"
     shop.configure(model=endless)
     shop.add_many(1)
-    words = ["--config", str(shop.config), "preview", "visits", "--offline", "--json"]
-    command = [sys.executable, "-m", "connector", *words]
 
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with shop.start(command, "visits", "--json") as process:
         until(lambda: any("shop.duckdb" in name for name in open_files(process.pid)), 20)
-        for _ in range(20):
-            process.send_signal(signal.SIGINT)
+        for n in range(times):
+            process.send_signal(number if n == 0 else signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
-                process.wait(1)
-                break
-        else:
-            process.kill()
+                process.wait(1.5 if n + 1 < times else PATIENCE)
+        still_there = process.poll() is None
+        process.kill()
         said, _ = process.communicate(timeout=PATIENCE)
 
+    assert not still_there
     assert process.returncode == 130
     assert '"kind": "interrupted"' in said
 
