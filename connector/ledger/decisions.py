@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from sqlalchemy import Connection, and_, bindparam, case, func, select
 
 from connector.basis import dataclass
-from connector.ledger.deeds import DEED, SETTLED, Entry, end_hold, note
+from connector.ledger.deeds import DEED, SETTLED, Entry, end_hold, note, void_standing
 from connector.ledger.deeds import DISCARDED as GIVEN_UP
 from connector.ledger.deeds import RETRIED as TRIED_AGAIN
 from connector.ledger.leases import Book
@@ -23,6 +23,7 @@ from connector.ledger.paging import holding, open_rows
 from connector.ledger.records import Run, instant, moment
 from connector.ledger.tables import attempts, chunks, deliveries
 from connector.ledger.transaction import repeated, transaction
+from connector.rules.approval import CHANGED_SINCE
 from connector.rules.delivery import State
 from connector.rules.errors import ConfigurationError, StaleMove
 from connector.rules.interaction import Interaction, Invalid
@@ -174,6 +175,8 @@ class Decisions(Book):
                     )
             if has_lost_its_rows(c, lease.activation):
                 end_hold(c, lease.activation)
+            elif any(State.PENDING in (e.case.state, e.became) for e in entries):
+                void_standing(c, lease.activation, CHANGED_SINCE)
 
 
 def _refuse_owned(c: Connection, activation: str, entries: Sequence[Decision]) -> None:

@@ -94,7 +94,13 @@ def note(c: Connection, entry: Entry, now: int | None = None) -> None:
 
 def end_hold(c: Connection, activation: str) -> None:
     """It is held no more: there is nothing left that anybody could let go."""
-    mine, a = watermarks.c.activation == activation, approvals.c
+    mine = watermarks.c.activation == activation
     c.execute(update(watermarks).where(mine).values(held=None))
+    void_standing(c, activation, "all that was held is given up")
+
+
+def void_standing(c: Connection, activation: str, why: str) -> None:
+    """Let an approval that no run has used let nothing go any more."""
+    a = approvals.c
     standing = (a.activation == activation, a.used_by.is_(None), a.void.is_(None))
-    c.execute(update(approvals).where(*standing).values(void="all that was held is given up"))
+    c.execute(update(approvals).where(*standing).values(void=why))

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 
 from connector.basis import dataclass
 from connector.ledger.contacts import contacts
-from connector.ledger.deeds import DEED, Entry, end_hold, note
+from connector.ledger.deeds import DEED, Entry, end_hold, note, void_standing
 from connector.ledger.deeds import FORGOTTEN as FORGOT
 from connector.ledger.leases import Book
 from connector.ledger.mirrored import Aim, changes, has_lost_its_rows
@@ -32,6 +32,7 @@ from connector.ledger.tables import (
 )
 from connector.ledger.transaction import Reader, repeated, transaction
 from connector.ledger.turns import digest_of
+from connector.rules.approval import CHANGED_SINCE
 from connector.rules.delivery import State
 from connector.rules.errors import StaleMove
 from connector.rules.trial import TrialState
@@ -183,6 +184,8 @@ class Persons(Book, HeldRows):
                 )
             if has_lost_its_rows(c, lease.activation):
                 end_hold(c, lease.activation)
+            elif any(held.state is State.PENDING for held in rows):
+                void_standing(c, lease.activation, CHANGED_SINCE)
 
     @repeated
     def forget_pruned(self, by: str) -> None:

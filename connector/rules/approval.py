@@ -5,6 +5,9 @@ from collections.abc import Collection, Mapping
 from connector.basis import dataclass
 from connector.rules.words import rows
 
+CHANGED_SINCE = "the held rows have changed since"
+"""Why an approval is void: it was of other rows than would go now."""
+
 NO_NAMES = frozenset(
     {"", "unknown", "schedule", "a webhook", "the web page", "the api", "whoever has the token"}
 )

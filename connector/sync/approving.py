@@ -13,7 +13,7 @@ from connector.ledger.deeds import NOBODY
 from connector.ledger.records import Run
 from connector.ledger.store import Ledger
 from connector.rules import clocks
-from connector.rules.approval import Digests, drift, who_may_not
+from connector.rules.approval import CHANGED_SINCE, Digests, drift, who_may_not
 from connector.rules.dbt.gate import Barred, Look, Taken
 from connector.rules.delivery import State
 from connector.rules.errors import ApprovalRefused
@@ -90,6 +90,8 @@ def leave(running: Running, figures: Hold | None) -> Leave:
     said = None
     for approval in ledger.approvals(flow.name):
         if approval.used_by or approval.void:
+            if approval.void == CHANGED_SINCE:  # by a person's deed, before any run could say so
+                said = _lets_nothing_go(approval.by, CHANGED_SINCE)
             break
         if (why := _void(approval, held)) is None:
             return Leave(True, approval.id, by=approval.by)
@@ -118,6 +120,10 @@ async def revoke(running: Running, may_go: Leave) -> Leave:
 def _revoked(ledger: Ledger, number: int, by: str, why: str) -> str:
     """The approval lets nothing go any more; that in words."""
     ledger.void_approval(number, why)
+    return _lets_nothing_go(by, why)
+
+
+def _lets_nothing_go(by: str, why: str) -> str:
     return f"the approval of {by} lets nothing go: {why}"
 
 
@@ -126,7 +132,7 @@ def _void(approval: Approval, held: HeldRun) -> str | None:
     if approval.expired:
         return "it was not used in time"
     if approval.digest != held.rows.digest:
-        return "the held rows have changed since"
+        return CHANGED_SINCE
     return None
 
 

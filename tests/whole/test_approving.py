@@ -193,10 +193,15 @@ def test_what_has_changed_since_it_was_approved_is_not_let_go(held: Shop) -> Non
     approved(held, "--by", "bert")
     held.connector("quarantine", "discard", "visits", "v0", "--yes")
 
+    (told,) = held.connector("status", "--json").json["activations"]
     run = held.sync().run
 
+    assert told["hold"]["approval"] is None
+    assert [need["kind"] for need in told["needs"]] == ["held"]
     assert (run["status"], held.posts) == ("held", 0)
     assert any("have changed since" in note for note in run["notes"])
+    approved(held, "--by", "bert")
+    assert held.sync().run["delivered"] == 3
 
 
 def test_an_approval_that_was_not_used_in_time_is_void(held: Shop) -> None:
