@@ -12,16 +12,20 @@ from sqlalchemy import URL, Connection, text
 from connector.ledger.engine import BUSY_TIMEOUT, SQLITE, ledger_path, plain_engine
 from connector.ledger.migrations import version_of
 from connector.ledger.postgresql import trouble_with_encoding, trouble_with_schema
+from connector.ledger.room import full_disk
 from connector.ledger.tables import metadata
 from connector.ledger.transaction import schema_of, transaction
 from connector.rules.errors import ConnectorError
+from connector.rules.needs import no_room
 
 RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
 
 def trouble_writing(url: URL, generation: Path) -> str | None:
     """Why a run could not write the ledger at `url`, or the file `generation` that belongs to it;
-    None when it could. A disk that is full is not noticed."""
+    None when it could."""
+    if folder := full_disk(url):
+        return no_room(folder)
     try:
         trouble = _trouble_in_file(url) if url.get_backend_name() == "sqlite" else _on_server(url)
     except ConnectorError as error:

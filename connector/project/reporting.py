@@ -21,6 +21,7 @@ from connector.ledger.processes import began_at
 from connector.ledger.receipts import Kept
 from connector.ledger.records import COUNTS, Identity, instant
 from connector.ledger.reports import Reports
+from connector.ledger.room import full_disk
 from connector.ledger.run_list import ALL, Which
 from connector.ledger.transaction import in_schema, schema_of, shown
 from connector.project.settings import Settings
@@ -173,7 +174,7 @@ class Reporting:
             failing = [each for one in reports.services() for each in one.failing]
         with self.amiss() as amiss:
             left = amiss.left_behind(self.settings.project.activations)
-        return needs_of_project(failing, self.put_back(), left)
+        return needs_of_project(failing, self.put_back(), left, full_disk(self.ledger_url))
 
     def put_back(self) -> str | None:
         """What says that the ledger was put back from a backup, or is another one, that no run has

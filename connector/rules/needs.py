@@ -28,6 +28,7 @@ COMMANDS = {
     "paused": "connector resume {name}",
     "note": "connector runs {name}",
     "alerts": "connector check --alerts",
+    "full": "df -h",
     "restored": "connector sync",
     "left": "connector quarantine list {name}",
     "left_unsent": "connector runs {name}",
@@ -115,12 +116,16 @@ def needs_of_project(
     failing: Iterable[Failing],
     restored: str | None,
     left: Mapping[str, Mapping[str, int]],
+    full: str | None = None,
 ) -> list[Need]:
     """What a person has to do about the project itself: alerts that are `failing`, in whichever
     process that serves it; a ledger of which something says that it was put back, before a run has
-    found that out; rows that wait, counted by state, of activations that are not configured."""
+    found that out; rows that wait, counted by state, of activations that are not configured; the
+    folder of the ledger, where its disk is `full`."""
     texts = dict.fromkeys(each.text for each in sorted(failing, key=lambda each: each.number))
     needs = [Need(PROJECT, "alerts", text, BAD) for text in texts]
+    if full:
+        needs.append(Need(PROJECT, "full", no_room(full), BAD, exactly=f"df -h {quote(full)}"))
     if restored:
         text = (
             f"the ledger seems to be from a backup ({restored}): the next run reads rows back"
@@ -145,6 +150,11 @@ def needs_of_project(
             exactly = " && ".join(up)
         needs.append(Need(PROJECT, kind, text, about=name, exactly=exactly))
     return needs
+
+
+def no_room(folder: str) -> str:
+    """That the disk with the ledger's `folder` is full."""
+    return f"the disk of {folder} is full: no run can record anything in the ledger, so none begins"
 
 
 def giving_up(name: str, states: Mapping[str, int]) -> list[str]:

@@ -2,9 +2,11 @@
 
 import copy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from connector.ledger import room
 from tests.whole.shop import SCHEMA, Shop
 
 
@@ -222,3 +224,22 @@ def test_recorded_rows_that_are_unfit_are_none_of_the_first_rows(shop: Shop, mor
     assert "`connector quarantine retry visits` maps it" in told
     assert "would be invalid" not in told
     assert done.run["rejected"] == 4
+
+
+def test_a_full_disk_is_told_by_who_only_reads_the_ledger(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run on it cannot even record that it was stopped."""
+    shop.sync()
+    monkeypatch.setattr(room, "disk_usage", lambda _: SimpleNamespace(free=4096))
+    shop.add_many(1)
+
+    status, checked = shop.connector("status", "--json").json, shop.connector("check")
+    outlook = shop.connector("preview", "visits", "--json").json["outlook"]
+
+    (need,) = status["needs"]
+    assert need["kind"] == "full"
+    assert f"the disk of {shop.ledger_file.parent} is full" in need["text"]
+    assert need["command"] == f"df -h {shop.ledger_file.parent}"
+    assert (checked.code, need["text"] in checked.said) == (3, True)
+    assert (outlook["would"], outlook["because"]) == ("be_stopped", need["text"])

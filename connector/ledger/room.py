@@ -1,0 +1,21 @@
+"""Whether there is room for a ledger: who only reads one on a full disk does not notice it."""
+
+from pathlib import Path
+from shutil import disk_usage
+
+from sqlalchemy import URL
+
+LEAST = 256 * 1024
+"""Bytes that must be free: a transaction of a run takes some pages, and its log as many."""
+
+
+def full_disk(url: URL) -> str | None:
+    """The folder of the ledger at `url` in which no run can record anything for want of room; None
+    where there is some, and where a server keeps it."""
+    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        return None
+    folder = Path(url.database).parent
+    try:
+        return str(folder) if disk_usage(folder).free < LEAST else None
+    except OSError:  # it is not there yet, or may not be seen: others say so
+        return None
