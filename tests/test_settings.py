@@ -58,6 +58,7 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
         ("start: all", "start: al", "activations.yaml:10:5: start: expected all, now, or a time"),
         ("start: all", "start: 2026-01-01", "activations.yaml:10:5: start: a time without a zone"),
         ("    start: all\n", "", 'activations.yaml:6:3: the key "start" is missing'),
+        ("column: email, ", "", 'the key "column" is missing in contact'),
         ("identifier: email", "identifier: mail", "identifier: expected 'contactId', 'email'"),
         ("version: 1", "version: 2", "activations.yaml:1:1: version: expected 1"),
         ("https://acme", "http://acme", "plain http would show the API key"),

@@ -8,6 +8,7 @@ from connector.destinations.kinds import ANY_KIND, ActivationKeys, Kinds, Named
 from connector.project.settings import Project, checked_of
 from connector.rules.errors import Path as KeyPath
 from connector.rules.errors import Problem, did_you_mean
+from connector.rules.mistakes import missing_key
 from connector.rules.written import Written
 
 INSTEAD = {
@@ -30,7 +31,7 @@ def grammar_of(written: Written) -> tuple[Project | None, list[Problem]]:
     if wrong:
         checked = checked_of(content)
     left = [p for p in checked.problems if not any(_below(p.path, path) for path in wrong)]
-    missing = {(path[:-1], f'the key "{path[-1]}" is missing') for path in wrong}
+    missing = {(path[:-1], missing_key(path)) for path in wrong}
     left = [p for p in left if (p.path, p.message) not in missing]
     return checked.project, [*left, *_of_no_kind(content)]
 

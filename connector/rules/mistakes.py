@@ -25,6 +25,14 @@ def mistakes(error: ValidationError, content: Any, keys: Keys) -> list[Problem]:
     return [_one_of_many(some) for some in found.values()]
 
 
+def missing_key(path: KeyPath) -> str:
+    """That the key is missing, and in which part of an activation: `defaults` may have begun it
+    elsewhere in the file."""
+    within = path[2:-1] if path[:1] == ("activations",) else ()
+    where = f" in {'.'.join(str(each) for each in within)}" if within else ""
+    return f'the key "{path[-1]}" is missing{where}'
+
+
 def _in_the_file(path: KeyPath, content: Any, missing: bool) -> KeyPath:
     """`path` without the names that the code has for forms, where one of several is allowed.
     `missing`: its last key is not there."""
@@ -60,7 +68,7 @@ def _problem(error: Any, path: KeyPath, keys: Keys) -> Problem:
             said = f'unknown key "{last}"{did_you_mean(str(last), known)}'
             return Problem(path, said, "unknown-key")
         case "missing":
-            return Problem(path[:-1], f'the key "{last}" is missing', "missing-key")
+            return Problem(path[:-1], missing_key(path), "missing-key")
         case "value_error":
             said = str(error["ctx"]["error"])
         case "string_type":
