@@ -222,8 +222,8 @@ def _run(
     Points(log, fatal, pause).watch()
     _let_all_be_old(ground)
     project.sync()
-    if ground.world.approved:
-        project.approve(*ground.world.approved[0])
+    if ground.world.approved:  # the later rows, where a process before has come so far
+        project.approve(*ground.world.approved[project.has(ground.second)])
         project.sync()
     project.arrive(ground.second)
     project.sync("--wait")
