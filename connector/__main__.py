@@ -15,6 +15,9 @@ def main() -> None:
     """Run the command line and leave with its exit code."""
     signal.signal(signal.SIGTERM, _interrupt)  # as Ctrl-C; commands that can end in order do so
     gc.set_threshold(CONTAINERS)
+    if not {"-v", "--verbose"}.intersection(sys.argv):
+        # what a driver trips over while it is tidied up, when nobody can do anything about it
+        sys.unraisablehook = lambda _: None
     os.environ.setdefault(
         "PYDANTIC_DISABLE_PLUGINS", "__all__"
     )  # or it asks each installed package

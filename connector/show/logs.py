@@ -95,8 +95,13 @@ def log_to_stderr(quiet: bool, log_format: str | None, serving: bool = False) ->
         *([] if log_format == "json" else [_not_steering]),
     ]
     libraries = logging.StreamHandler(sys.stderr)  # what they have to say looks like our own lines
+    libraries.setLevel(level)  # some set one of their own
+    logging.raiseExceptions = False  # a line that a library writes wrongly is lost, and no more
+    in_a_line = [_without_places] if quiet else []
     libraries.setFormatter(
-        structlog.stdlib.ProcessorFormatter(processor=render, foreign_pre_chain=common)
+        structlog.stdlib.ProcessorFormatter(
+            processor=render, foreign_pre_chain=[*in_a_line, *common]
+        )
     )
     logging.basicConfig(level=level, handlers=[libraries], force=True)
     for noisy in NOISY:
@@ -109,6 +114,12 @@ def log_to_stderr(quiet: bool, log_format: str | None, serving: bool = False) ->
         logger_factory=structlog.PrintLoggerFactory(cast(TextIO, Lossy(sys.stderr))),
         cache_logger_on_first_use=False,
     )
+
+
+def _without_places(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Any:
+    """What a library's line is about, and not where in its code: that is for `--verbose`."""
+    event.pop("exc_info", None)
+    return event
 
 
 def _not_steering(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Any:

@@ -1,12 +1,19 @@
 """Put one question at a time to an open warehouse, and say in words why one failed."""
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Executable, text
-from sqlalchemy.exc import DataError, DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+)
 
 from connector.rules.errors import WarehouseUnavailable
 
@@ -15,8 +22,32 @@ OF_OTHERS = (SQLAlchemyError, UnicodeError, OSError)
 """What may come up where a warehouse is read, and is no mistake of ours: of the driver, of the pool
 and the results of SQLAlchemy, of bytes that are no text, of files and sockets."""
 
+OF_CLIENTS = (
+    ("google.auth.exceptions", "GoogleAuthError"),
+    ("google.api_core.exceptions", "GoogleAPIError"),
+)
+"""What the client of a warehouse raises beside its driver's own errors, and where that is."""
+
 OF_VALUES = (ValueError, ArithmeticError)
 """What a driver may raise for a value that Python does not hold, such as a year of five digits."""
+
+
+def of_others(*besides: type[Exception]) -> tuple[type[Exception], ...]:
+    """OF_OTHERS, what those clients raise that are in use, and `besides`."""
+    modules = ((sys.modules.get(name), kind) for name, kind in OF_CLIENTS)
+    return (*OF_OTHERS, *(getattr(there, kind) for there, kind in modules if there), *besides)
+
+
+def is_outage(error: DBAPIError) -> bool:
+    """Whether the warehouse was not reached, rather than refused what it was asked."""
+    if error.connection_invalidated:
+        return True
+    cause: BaseException | None = error.orig
+    while cause and isinstance(error, OperationalError | InterfaceError):
+        if isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 class TooMuchToSort(Exception):
@@ -82,7 +113,7 @@ class Questions:
 
     def recover(self) -> None:
         """Leave the transaction that failed; some warehouses refuse every statement in it."""
-        with suppress(*OF_OTHERS):
+        with suppress(*of_others()):
             self._connection.rollback()
 
     def _batches(
@@ -137,7 +168,7 @@ class Questions:
             self.recover()
             reason = first_line(error, hide=not isinstance(error, OperationalError))
             raise WarehouseUnavailable(f"reading {name} failed: {reason}") from None
-        except (*OF_OTHERS, *OF_VALUES) as error:
+        except of_others(*OF_VALUES) as error:
             self.recover()
             raise WarehouseUnavailable(f"reading {name} failed: {first_line(error)}") from None
 

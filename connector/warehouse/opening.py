@@ -17,7 +17,7 @@ from sqlalchemy.pool import NullPool
 
 from connector.basis.near import perhaps
 from connector.rules.errors import ConfigurationError, Problem, WarehouseUnavailable
-from connector.warehouse.asking import OF_OTHERS, first_line
+from connector.warehouse.asking import first_line, of_others
 from connector.warehouse.derived import with_first
 from connector.warehouse.drivers import DRIVERS, brought_for, cautions, is_motherduck
 from connector.warehouse.reader import Reader
@@ -89,6 +89,10 @@ class Warehouse:
         except ArgumentError as error:
             said = self._masked(str(error))
             raise ConfigurationError(Problem(("warehouse", "url"), said)) from None
+        except (
+            Exception
+        ) as error:  # of a dialect, for what it was given: a file of credentials, say
+            raise self._not_taken(error) from None
         _listen(engine)
         return engine
 
@@ -103,9 +107,9 @@ class Warehouse:
                 holder = _lock_holder(str(error.orig))
                 if holder is None or time.monotonic() + pause > deadline:
                     raise WarehouseUnavailable(self._why_not(error, holder)) from None
-            except OF_OTHERS as error:
+            except of_others() as error:
                 raise WarehouseUnavailable(self._why_not(error, None)) from None
-            except (TypeError, ValueError) as error:  # from the driver, for what it was given
+            except Exception as error:  # from the driver, for what it was given
                 raise self._not_taken(error) from None
             time.sleep(pause)
             pause = min(pause * 2, 2)
@@ -125,7 +129,7 @@ class Warehouse:
     def _set_up(self, connection: Connection) -> None:
         try:
             prepare(connection)
-        except OF_OTHERS as error:
+        except of_others() as error:
             raise WarehouseUnavailable(self._why_not(error, None)) from None
         say(connection, self._session, self._masked)
 

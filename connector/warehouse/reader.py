@@ -29,7 +29,7 @@ from connector.rules.errors import (
 from connector.rules.errors import Path as KeyPath
 from connector.rules.mapping import EXACT_SUFFIX, key_text
 from connector.rules.values import Unreadable, has_place
-from connector.warehouse.asking import OF_OTHERS, Questions, TooMuchToSort, first_line
+from connector.warehouse.asking import Questions, TooMuchToSort, first_line, is_outage, of_others
 from connector.warehouse.conversion import (
     NANOSECONDS,
     Read,
@@ -135,10 +135,12 @@ class Reader:
             described = self._questions.described(statement)
         except DBAPIError as error:
             self._questions.recover()
+            if is_outage(error):
+                raise WarehouseUnavailable(f"reading {name} failed: {first_line(error)}") from None
             raise ConfigurationError(
                 Problem(path, f"{name} does not run: {first_line(error)}")
             ) from None
-        except OF_OTHERS as error:
+        except of_others() as error:
             raise WarehouseUnavailable(f"reading {name} failed: {first_line(error)}") from None
         return [Column(d[0], _type_name(d[1]), str(d[1])) for d in described]
 

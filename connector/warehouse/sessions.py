@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from connector.rules.errors import ConfigurationError, Problem, WarehouseUnavailable
-from connector.warehouse.asking import OF_OTHERS, first_line
+from connector.warehouse.asking import first_line, of_others
 from connector.warehouse.conversion import prepare_postgresql, prepare_sqlite
 
 MYSQL = (
@@ -76,7 +76,7 @@ def say(
         try:
             options = {"no_parameters": True}  # `%` is what it is
             connection.exec_driver_sql(statement, execution_options=options)
-        except OF_OTHERS as error:
+        except of_others() as error:
             wrong = (
                 f"session, statement {number + 1} ({_first_words(statement)}) failed:"
                 f" {masked(first_line(error, hide=True))}"

@@ -7,9 +7,12 @@ import threading
 import traceback
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url, text
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from connector.rules.errors import ConfigurationError, WarehouseUnavailable
 from connector.warehouse import Warehouse
@@ -281,3 +284,58 @@ def test_a_file_that_vanishes_under_a_reader_is_out_of_reach(lite):
 
         with pytest.raises(WarehouseUnavailable, match="no such table"):
             reader.count(an_activation(model={"table": "t"}), None, None)
+
+
+# --- drivers that have a way of their own ---------------------------------------------------------
+
+
+class Odd(SQLiteDialect_pysqlite):
+    """A driver that reads a file of credentials, and finds out late that nobody answers."""
+
+    supports_statement_cache = True
+
+    def create_connect_args(self, url):
+        if file := url.query.get("credentials"):
+            open(file).close()  # noqa: PTH123
+        return super().create_connect_args(url.set(query={}, database=None))
+
+    def do_execute(self, cursor, statement, parameters, context=None):
+        if "1 = 0" not in statement:
+            super().do_execute(cursor, statement, parameters, context)
+            return
+        try:
+            raise ConnectionRefusedError("nobody answers")
+        except OSError as error:
+            raise sqlite3.OperationalError("failed to execute") from error
+
+    def connect(self, *arguments, **more):
+        if "broken" in more:
+            raise NotImplementedError("no such way to sign in")
+        return super().connect(*arguments, **more)
+
+
+@pytest.fixture
+def odd(monkeypatch):
+    registry.register("odd", __name__, "Odd")
+    return lambda url, **more: Warehouse(make_url(url), Path(), **more)
+
+
+def test_what_a_driver_wants_and_is_not_there_is_a_mistake_of_the_configuration(odd):
+    with (
+        pytest.raises(ConfigurationError, match=r"url: the driver does not take it: .*nope\.json"),
+        odd("odd://?credentials=nope.json").open(),
+    ):
+        pass
+
+
+def test_whatever_a_driver_raises_for_what_it_is_given_is_told(odd):
+    with (
+        pytest.raises(ConfigurationError, match=r"does not take it: .*no such way to sign in"),
+        odd("odd://", connect_args={"broken": True}).open(),
+    ):
+        pass
+
+
+def test_a_warehouse_that_is_first_asked_with_a_statement_and_not_there_is_out_of_reach(odd):
+    with odd("odd://").open() as reader, pytest.raises(WarehouseUnavailable, match="failed"):
+        reader.columns(ONE)
