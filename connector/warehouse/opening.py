@@ -89,9 +89,8 @@ class Warehouse:
         except ArgumentError as error:
             said = self._masked(str(error))
             raise ConfigurationError(Problem(("warehouse", "url"), said)) from None
-        except (
-            Exception
-        ) as error:  # of a dialect, for what it was given: a file of credentials, say
+        except Exception as error:
+            # of a dialect, for what it was given: a file of credentials that is not there, say
             raise self._not_taken(error) from None
         _listen(engine)
         return engine
