@@ -284,8 +284,9 @@ async def made_of(url: str, name: str) -> object:
         await engage.aclose()
 
 
-def judged(name: str, answer: bytes, result: object) -> str:
-    """In a word, what was made of `answer`. Raises AssertionError where it must not be."""
+def judged(name: str, answer: bytes, result: object, came: bool = True) -> str:
+    """In a word, what was made of `answer`. Raises AssertionError where it must not be. `came`: the
+    server has had the request, which a machine under load may keep from being sent in time."""
     _, allowed = CALLS[name]
     assert isinstance(result, (*allowed, DestinationUnusable)), (name, result)
     text = str(result)
@@ -297,7 +298,7 @@ def judged(name: str, answer: bytes, result: object) -> str:
         assert result.interaction_id
         assert result.interaction_id.isprintable()
     if name == "send" and isinstance(result, Refused | NotApplied):
-        assert b" 4" in answer
+        assert b" 4" in answer if came else "not sent" in text
     if isinstance(result, ReadBack):
         for stored in result.stored:  # what verify and settle do with it
             hash(likeness(stored, ("id",)))
@@ -305,9 +306,14 @@ def judged(name: str, answer: bytes, result: object) -> str:
     return f"{name}: {type(result).__name__}"
 
 
-async def all_of(url: str, answer: bytes) -> list[str]:
+async def all_of(server: "Answering") -> list[str]:
     """What each call makes of the same answer."""
-    return [judged(name, answer, await made_of(url, name)) for name in CALLS]
+    found = []
+    for name in CALLS:
+        before = server.requests
+        result = await made_of(server.url, name)
+        found.append(judged(name, server.answer, result, server.requests > before))
+    return found
 
 
 class Answering(Script):
@@ -321,6 +327,7 @@ class Answering(Script):
                 return
             with connection, suppress(OSError):
                 self._read(connection)
+                self.requests += 1
                 connection.sendall(self.answer)
 
 
@@ -340,7 +347,7 @@ def run_fuzz(examples: int, seed_number: int | None = None) -> Counter[str]:
     @given(answer=ANSWERS)
     def answers(answer: bytes) -> None:
         server.answer = answer
-        found.update(asyncio_runner.run(all_of(server.url, answer)))
+        found.update(asyncio_runner.run(all_of(server)))
 
     tell: Any = answers if seed_number is None else seed(seed_number)(answers)
     try:

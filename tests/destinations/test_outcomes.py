@@ -5,7 +5,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import pytest
@@ -43,7 +43,7 @@ class Script:
                 connection, _ = self.socket.accept()
             except OSError:
                 return
-            with connection:
+            with connection, suppress(ConnectionError):
                 head = self._read(connection)
                 self.requests += 1
                 counts = self.counts and b"/contacts/count" in head
@@ -53,7 +53,9 @@ class Script:
     def _read(connection: socket.socket) -> bytes:
         data = b""
         while b"\r\n\r\n" not in data:
-            data += connection.recv(65536)
+            if not (more := connection.recv(65536)):
+                raise ConnectionError("it has gone without a request")
+            data += more
         head, _, rest = data.partition(b"\r\n\r\n")
         for line in head.lower().splitlines():
             if line.startswith(b"content-length:"):
