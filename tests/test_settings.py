@@ -60,6 +60,8 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
         ("    start: all\n", "", 'activations.yaml:6:3: the key "start" is missing'),
         ("column: email, ", "", 'the key "column" is missing in contact'),
         ("identifier: email", "identifier: mail", "identifier: expected 'contactId', 'email'"),
+        ("identifier: email", "identifier: emial", "or 'any'; did you mean \"email\"?"),
+        ("start: all", "start: all\n    mode: miror", "'mirror'; did you mean \"mirror\"?"),
         ("version: 1", "version: 2", "activations.yaml:1:1: version: expected 1"),
         ("https://acme", "http://acme", "plain http would show the API key"),
         ("https://acme.voyado.com", "acme.voyado.com", "expected a url such as https://"),

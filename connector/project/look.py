@@ -271,7 +271,7 @@ def _with_its_place(app: App, finding: Finding) -> Finding:
     if not finding.path:
         return finding
     mark = app.settings.mark(finding.path)
-    message = f"{finding.message} ({mark.file.name}:{mark.line})"
+    message = f"{finding.message} ({mark.file.name}:{mark.line}:{mark.column})"
     return replace(finding, message=message, mark=mark)
 
 

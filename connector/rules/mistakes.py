@@ -3,12 +3,14 @@
 Never with the value that was found: that could be a secret.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 
+from connector.basis.near import perhaps
 from connector.rules.errors import Path as KeyPath
 from connector.rules.errors import Problem, did_you_mean
 
@@ -21,7 +23,7 @@ def mistakes(error: ValidationError, content: Any, keys: Keys) -> list[Problem]:
     found = dict[KeyPath, list[Problem]]()
     for each in error.errors(include_input=False, include_url=False):
         path = _in_the_file(tuple(each["loc"]), content, each["type"] == "missing")
-        found.setdefault(path, []).append(_problem(each, path, keys))
+        found.setdefault(path, []).append(_problem(each, path, keys, _at(content, path)))
     return [_one_of_many(some) for some in found.values()]
 
 
@@ -51,6 +53,15 @@ def _has(content: Any, key: str | int) -> bool:
     return isinstance(content, dict) and key in content
 
 
+def _at(content: Any, path: KeyPath) -> Any:
+    """What stands at `path`; None where nothing does."""
+    for key in path:
+        if not _has(content, key):
+            return None
+        content = content[key]
+    return content
+
+
 def _one_of_many(problems: Sequence[Problem]) -> Problem:
     """What is wrong with a value that may have one of several forms, and has none."""
     first, *others = problems
@@ -58,7 +69,14 @@ def _one_of_many(problems: Sequence[Problem]) -> Problem:
     return replace(first, message=", or ".join(dict.fromkeys(said)))
 
 
-def _problem(error: Any, path: KeyPath, keys: Keys) -> Problem:
+def _one_of(expected: str, found: Any) -> str:
+    """That one of the `expected` words belongs there, and which of them is near to what was
+    `found`."""
+    near = perhaps(found, re.findall("'([^']*)'", expected)) if isinstance(found, str) else ""
+    return f"expected {expected}{near}".replace("False", "false")
+
+
+def _problem(error: Any, path: KeyPath, keys: Keys, found: Any) -> Problem:
     last = path[-1] if path else ""
     if isinstance(last, int):
         last = f"{path[-2]}, entry {last + 1}"
@@ -82,8 +100,8 @@ def _problem(error: Any, path: KeyPath, keys: Keys) -> Problem:
             said = "expected a text that is not empty"
         case "tuple_type":
             said = "expected a name in quotes, or a list of names"
-        case "literal_error":
-            said = f"expected {error['ctx']['expected']}".replace("False", "false")
+        case "literal_error" | "enum":
+            said = _one_of(error["ctx"]["expected"], found)
         case _:
             said = error["msg"].replace("Input should be", "expected").split(", unable")[0]
             said = f"{said[0].lower()}{said[1:]}"

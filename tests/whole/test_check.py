@@ -66,13 +66,13 @@ def test_every_mistake_is_named(
     assert "wrong-key" not in done.out
 
 
-def test_a_mistake_is_told_with_its_line(shop: Shop) -> None:
+def test_a_mistake_is_told_with_its_line_and_column(shop: Shop) -> None:
     shop.config.write_text(shop.config.read_text().replace("row_key: id", "row_key: idd"))
 
     text = shop.connector("check").out
 
     line = shop.config.read_text().splitlines().index("    row_key: idd") + 1
-    assert f"activations.yaml:{line}" in text
+    assert f"(activations.yaml:{line}:5)" in text
 
 
 def test_lists_and_structures_are_refused(shop: Shop) -> None:
