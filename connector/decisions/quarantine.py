@@ -35,6 +35,9 @@ DISCARDABLE = Allowed(
     "only rows that are not sent yet, or in doubt, can be discarded",
 )
 """Rows that can be given up when they, or their state, are named."""
+PLANNABLE = Allowed((*DISCARDABLE.states, State.SENDING), DISCARDABLE.only)
+"""Those, and what is on the wire: whether its run lives, or died and has left it in doubt, is known
+to who has the lease."""
 IN_DOUBT = Allowed((State.IN_DOUBT,), "only rows in doubt can be settled")
 
 
@@ -136,7 +139,7 @@ class Discard:
         def read() -> Discarding:
             with self.app.ledger() as ledger:
                 taken_over(self.app, ledger, name)
-                return Discarding(name, select(ledger, name, self.selection, DISCARDABLE))
+                return Discarding(name, select(ledger, name, self.selection, PLANNABLE))
 
         return await asyncio.to_thread(read)
 

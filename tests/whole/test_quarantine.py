@@ -572,6 +572,29 @@ def test_a_doubt_that_is_discarded_may_have_arrived_and_that_is_said(shop: Shop)
     assert (shop.posts, shop.state("v1")) == (1, "discarded")
 
 
+@pytest.mark.parametrize("meant", [["v1"], ["--state", "in_doubt", "--yes"]])
+@pytest.mark.parametrize("configured", [True, False])
+def test_a_row_whose_run_was_killed_can_be_given_up_at_once(
+    shop: Shop, meant: list[str], configured: bool
+) -> None:
+    shop.sandbox.behaviour = behaving(faults=Faults(hang_after=1.0, hang_seconds=30))
+    shop.configure(timeout="60s")
+    shop.add({"id": "v1"})
+    process = shop.start("sync")
+    until(lambda: shop.posts == 1)
+    process.kill()
+    process.communicate(timeout=30)
+    before = shop.state("v1")
+    if not configured:
+        shop.configure(name="others", timeout="60s")
+
+    done = quarantine(shop, "discard", *meant)
+
+    assert (before, done.code) == ("sending", 0), done.said
+    assert rows(done)["v1"]["was"] == "in_doubt"
+    assert shop.connector("explain", "visits", "v1", "--json").json["state"] == "discarded"
+
+
 def test_many_rows_are_discarded_by_state_and_reason_without_a_terminal_only_with_yes(
     shop: Shop,
 ) -> None:
@@ -719,6 +742,7 @@ def test_rows_of_an_activation_that_was_renamed_are_listed_under_its_name_before
         ["settle", "visits", "v0", "--delivered"],
         ["settle", "visits", "v0", "--not-delivered"],
         ["discard", "visits", "bad"],
+        ["discard", "visits", "v0"],
         ["discard", "visits", "--all", "--yes"],
     ],
 )
