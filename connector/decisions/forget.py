@@ -419,6 +419,8 @@ class Forgetting:
             restored = (lease.restored for lease in self._leases.values() if lease.restored)
             self.result.restored = next(restored, None)
             try:
+                if self.plan.interactions is not None:
+                    await self.thread.call(self.ledger.refuse_sent, self.plan.rows)
                 await self._delete()
                 await self._delete_pruned()
                 if self.plan.interactions is not None:

@@ -36,6 +36,7 @@ from connector.rules.approval import CHANGED_SINCE
 from connector.rules.delivery import State
 from connector.rules.errors import StaleMove
 from connector.rules.trial import TrialState
+from connector.rules.words import were
 
 GUID = re.compile(r"\{?[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\}?")
 HOLDING = tuple(state for state in State if state is not State.DELIVERED)
@@ -136,6 +137,18 @@ class HeldRows(Reader):
         which += [turns.c.delivery_id.in_(part) for part in chunks(rows)]
         counted = (select(func.count()).select_from(turns).where(those) for those in which)
         return sum(int(self._first(query)[0]) for query in counted)
+
+    def refuse_sent(self, rows: Collection[Held]) -> None:
+        """Raises StaleMove where some of `rows`, which were not delivered when they were seen, are
+        by now: they hold no contact any more, and their interactions were not seen."""
+        seen = [held.delivery_id for held in rows if held.state is not State.DELIVERED]
+        query = select(func.count()).select_from(deliveries).where(d.state == State.DELIVERED)
+        counts = (self._first(query.where(d.id.in_(part))) for part in chunks(seen))
+        if sent := sum(int(count[0]) for count in counts):
+            raise StaleMove(
+                f"{were(sent)} sent since it was looked for what there is of this contact, so"
+                " nothing was removed; run it again"
+            )
 
     @repeated
     def owned_rows(

@@ -1,5 +1,6 @@
 """Forgetting a person: nothing is left of them in the ledger's own files, and nothing is sent."""
 
+import asyncio
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,12 @@ import psycopg
 import pytest
 from sqlalchemy import URL
 
+from connector.decisions.forget import Forget
 from connector.ledger import engine as ledger_engine
+from connector.ledger.decisions import Person
+from connector.project.app import App
+from connector.project.settings import load
+from connector.rules.errors import StaleMove
 from connector.sandbox.behaviour import Faults, ReadFaults
 from tests.whole.shop import Done, Shop, behaving, contact_id
 from tests.whole.test_crash import until
@@ -165,6 +171,34 @@ def test_the_person_s_interactions_are_deleted_where_that_is_wanted(shop: Shop) 
     released = shop.connector("release", run_id, "--yes", "--json")
     assert released.json["rows"] == 0
     assert "forgotten for good" in " ".join(released.json["notes"])
+
+
+@pytest.mark.parametrize("agreed", [True, False])
+def test_what_was_sent_since_it_was_shown_is_not_left_there_in_silence(
+    shop: Shop, agreed: bool
+) -> None:
+    shop.configure(identifier="email", limits="{rows: 1}")
+    shop.add({"id": "v0", "contact": "c1@example.com"})
+    shop.sync()
+    shop.add(*({"id": f"v{i}", "contact": "c1@example.com"} for i in range(1, 3)))
+    held = shop.sync().run["status"]
+    names = ["c1@example.com"]
+    deed = Forget(App(load(shop.config)), names, [], True, Person("anna"))
+
+    shown = asyncio.run(deed.plan())
+    shop.sync("--approve")
+    stale = asyncio.run(deed.do(shown, agreed))
+    left = dict(shop.stored)
+    again = forget(shop, "--contact", *names, "--delete-interactions")
+
+    assert held == "held"
+    assert isinstance(stale.error, StaleMove)
+    assert stale.exit_code == 3
+    assert "2 rows were sent" in str(stale.error)
+    assert len(left) == 3  # nothing was deleted
+    assert (again.code, again.json["deleted"]) == (0, 3)
+    assert shop.stored == {}
+    assert nothing_is_sent(shop)
 
 
 def test_a_contact_id_needs_no_look_up(shop: Shop) -> None:
