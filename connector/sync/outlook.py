@@ -205,11 +205,11 @@ def what_next_run_would_do(activation: Activation, stands: Stands, ahead: Ahead)
     if stands.closed and figures.due:
         return Outlook(Would.NOTHING, stands.closed, notes=notes)
     if (rejected or ahead.again) and figures.due <= in_its_course:
-        return Outlook(Would.NOTHING, ALL_REJECTED, notes=notes)
+        return Outlook(Would.NOTHING, ALL_REJECTED, notes=notes, left=left)
     sends = max(0, figures.due - stands.resting)  # the limits count those that rest
     if not sends:
         early = stands.rests or (TOO_EARLY if stands.in_line else None)
-        return Outlook(Would.NOTHING, early, notes=notes)
+        return Outlook(Would.NOTHING, early, notes=notes, left=left)
     notes = (*notes, stands.rests) if stands.rests else notes
     return Outlook(Would.SEND, None, sends, notes, left=left)
 

@@ -18,7 +18,12 @@ from connector.ledger.questions import Questions
 from connector.ledger.records import Edition, Known
 from connector.rules.activation import Activation
 from connector.rules.compiled import CompiledMapper
-from connector.rules.errors import ConfigurationError, Problem, WarehouseUnavailable
+from connector.rules.errors import (
+    ConfigurationError,
+    Problem,
+    WarehouseUnavailable,
+    of_activation,
+)
 from connector.rules.keys import Kinds, changed, kind_problems, kinds_of
 from connector.rules.schema import InteractionSchema
 from connector.rules.turnover import Keyed, Sampler, Watch
@@ -69,6 +74,12 @@ TO_COME = (
     "the watermark {mark} lies in the future (a clock was set back, or the zone of the cursor was"
     " changed), so it proves nothing: the model is read once as a whole, and nothing that is"
     " recorded is sent again"
+)
+NOTHING_BEFORE = (
+    'activation "{name}" began with start: now at {floor}, which lies in the future (a clock was'
+    " ahead at the first run or is behind now, or the zone of the cursor was changed): no row"
+    " before that is ever read, so new ones would be lost. Set the clock or the zone right, or give"
+    " the activation a new name to start afresh"
 )
 STAYS_HISTORY = (
     "start is now no more, which changes nothing: the activation began with start: now at {floor},"
@@ -230,6 +241,7 @@ def plan(source: Source[Questions], whole: bool = False, home: Home | None = Non
     if cursor:
         look = _Look(activation, cursor.column, reader, begun, source.now, own_zone)
         if mark.kind is not None:
+            _refuse_floor_to_come(look, mark)
             mark, note = _still_true(look, mark, types)
         if mark.kind is None:
             mark = _first_look(look, mark)
@@ -396,6 +408,13 @@ def _still_true(
     if is_to_come(mark, look.now, look.zone):
         return replace(mark, value=None, sample=mark.value), TO_COME.format(mark=mark.text)
     return replace(mark, sample=sample), None
+
+
+def _refuse_floor_to_come(look: _Look, mark: Watermark) -> None:
+    """Raises ConfigurationError where history ends in the future: what is new would be history."""
+    if is_to_come(replace(mark, value=mark.floor), look.now, look.zone):
+        text = NOTHING_BEFORE.format(name=look.activation.name, floor=to_text(mark.floor))
+        raise ConfigurationError(of_activation(look.activation.name, "cursor", text=text))
 
 
 def _kind_now(look: _Look, types: Mapping[str, str]) -> tuple[Kind | None, Any]:

@@ -386,3 +386,11 @@ def test_what_stops_a_run_comes_before_a_pause_and_a_pause_before_a_hold() -> No
     assert would() == Would.BE_STOPPED
     assert would(hindrance=None) == Would.BE_PASSED_BY
     assert would(hindrance=None, paused=None) == Would.BE_HELD
+
+
+def test_a_run_that_only_ends_a_hold_leaves_what_is_new_to_the_next() -> None:
+    stands = Stands(held=Hold(5, 5, 0), first=False, counts={"pending": 0})
+
+    found = what_next_run_would_do(an_activation(), stands, Ahead(new=4))
+
+    assert (found.would, found.sends, found.left) == (Would.NOTHING, 0, 4)

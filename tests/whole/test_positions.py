@@ -252,6 +252,27 @@ def test_ids_that_begin_anew_for_the_same_rows_are_told_too(shop: Shop) -> None:
     is_quiet(shop)
 
 
+@pytest.mark.parametrize("cursor", ["n::date", "strftime(n, '%Y-%m-%dT%H:%M:%SZ')"])
+def test_a_floor_in_the_future_is_told_by_each_run_and_none_reads(shop: Shop, cursor: str) -> None:
+    """The clock of the first run was ahead, so a row of the future was the newest of the past."""
+    a_table(shop, "timestamp", cursor, start="now")
+    add(shop, old="2026-07-01 08:00")
+    shop.sync()
+    with shop.ledger_connection() as ledger:
+        ledger.execute("update watermarks set floor = replace(floor, '2026-0', '2126-0')")
+    add(shop, new="2026-07-03 08:00")
+
+    for arguments in (["sync"], ["sync"], ["preview", "visits"], ["check"]):
+        done = shop.connector(*arguments)
+        assert done.code == 2
+        assert "began with start: now at 2126-0" in done.said
+    assert shop.stored == {}
+
+    with shop.ledger_connection() as ledger:
+        ledger.execute("update watermarks set floor = replace(floor, '2126-0', '2026-0')")
+    assert shop.sync().run["delivered"] == 1
+
+
 def test_ids_that_begin_anew_below_a_floor_are_told_with_another_way_out(shop: Shop) -> None:
     a_table(shop, "bigint", start="now")
     add(shop, **{f"v{n}": n for n in range(5001, 5006)})
