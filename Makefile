@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-# What is imported is compiled once, not by each of the processes that tests start.
+# What is imported is compiled once, not by each of the processes that tests start; what is not, never.
 export PYTHONDONTWRITEBYTECODE :=
 
 # What meets the libraries whose versions may differ.
@@ -30,7 +30,7 @@ test: $(READY)  ## run all tests: all that guards a promise
 DBT := .venv-dbt
 test-dbt: $(READY)  ## run the tests that build a project with dbt itself
 	@[ -x $(DBT)/bin/dbt ] || { $(PYTHON) -m venv $(DBT) && $(DBT)/bin/python -m pip --quiet \
-	  --disable-pip-version-check install "dbt-core==1.11.*" dbt-duckdb; } || rm -rf $(DBT)
+	  --disable-pip-version-check install --no-compile "dbt-core==1.11.*" dbt-duckdb; } || rm -rf $(DBT)
 	@if [ -x $(DBT)/bin/dbt ]; then \
 	  CONNECTOR_DBT="$(CURDIR)/$(DBT)/bin/dbt" $(BIN)/python -m pytest -q tests/dbt/test_real.py \
 	  "tests/test_tutorials.py::test_what_a_page_says_to_type_does_what_it_says[from-dbt]"; \
@@ -112,13 +112,14 @@ clean:  ## remove the virtual environment and caches
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --constraint constraints.txt --editable .
+	$(PIP) install --no-compile --constraint constraints.txt --editable .
 	@touch $(INSTALLED)
 
-$(READY): $(INSTALLED)
-	$(PIP) install --upgrade "pip>=25.1"
-	$(PIP) install --constraint constraints.txt --editable ".[postgres]" --group dev --group api
-	@touch $(READY)
+$(READY): pyproject.toml constraints.txt
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --no-compile --upgrade "pip>=25.1"
+	$(PIP) install --no-compile --constraint constraints.txt --editable ".[postgres]" --group dev --group api
+	@touch $(INSTALLED) $(READY)
 
 .venv-lowest/.ready: pyproject.toml constraints-lowest.txt
 	$(PYTHON) -m venv .venv-lowest
