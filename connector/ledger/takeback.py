@@ -23,7 +23,7 @@ from connector.ledger.paging import rows_of_run, span_of, windows
 from connector.ledger.records import Run
 from connector.ledger.tables import NOW, OPEN, attempts, database_time, decisions, deliveries
 from connector.ledger.transaction import Reader, repeated, transaction
-from connector.rules.delivery import Accepted, State
+from connector.rules.delivery import TO_BE_SENT, Accepted, State
 from connector.rules.interaction import Interaction
 
 MAY_APPEAR = "not found when it was taken back, so soon after it was sent that it may yet appear"
@@ -70,6 +70,7 @@ class Standing:
     """Taken back, but not found then, and young: to be asked for again."""
     forgotten: int = 0
     in_doubt: int = 0
+    """They may be at the destination: nobody knows yet, or they are on the wire."""
     unsent: int = 0
     """Recorded, and to be sent by the next run."""
     removed: int = 0
@@ -120,7 +121,7 @@ class SentRows(Reader):
         for state, has_id, why, number in windows(self._engine, sent, a.delivery_id, before, last):
             if name := _name(State(state), has_id, why):
                 counts[name] += number
-        states = d.state.in_((State.PENDING, State.WAITING, State.SENDING))
+        states = d.state.in_(TO_BE_SENT)
         unsent = select(func.count()).where(d.run_id == run_id, states, OPEN)
         counts["unsent"] = sum(r[0] for r in windows(self._engine, unsent, d.id, before, last))
         later = (a.run_id == run_id, a.outcome == Accepted.word, a.number < d.attempt)
@@ -211,8 +212,8 @@ def _name(state: State, has_id: bool, reason: str | None) -> str | None:
             return "delivered" if has_id else "without_id"
         case State.UNDONE:
             return {MAY_APPEAR: "not_found", FORGOTTEN: "forgotten"}.get(reason or "", "undone")
-        case State.IN_DOUBT | State.SUBMITTED:
-            return "in_doubt"
+        case State.IN_DOUBT | State.SUBMITTED | State.SENDING:
+            return "in_doubt"  # on the wire, too, whether its run lives or is dead
         case State.REMOVED:
             return "removed"
         case _:

@@ -11,11 +11,9 @@ from connector.ledger.reports import Reports
 from connector.rules.activation import Activation
 from connector.rules.deed import Document
 from connector.rules.definition import Definition
-from connector.rules.delivery import State
+from connector.rules.delivery import MAY_BE_THERE, TO_BE_SENT, State
 from connector.rules.errors import ConfigurationError, Mark, did_you_mean
 from connector.rules.place import Place
-
-NOT_SENT_YET = (State.PENDING, State.WAITING, State.SENDING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +37,12 @@ class Use:
     @property
     def in_doubt(self) -> int:
         """How many more it may have."""
-        return self.counts.get(State.IN_DOUBT, 0)
+        return sum(self.counts.get(state, 0) for state in MAY_BE_THERE)
 
     @property
     def to_be_sent(self) -> int:
         """How many are still to come."""
-        return sum(self.counts.get(state, 0) for state in NOT_SENT_YET)
+        return sum(self.counts.get(state, 0) for state in TO_BE_SENT)
 
     def document(self) -> Document:
         return {

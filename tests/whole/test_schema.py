@@ -19,10 +19,12 @@ from connector.project.app import App
 from connector.project.schemas import catalogue_of
 from connector.project.settings import load
 from connector.rules.errors import ConfigurationError
+from connector.sandbox.behaviour import Faults
 from connector.sandbox.engage.running import Running
 from connector.schemas import provision
 from connector.schemas.delete import Delete
 from tests.whole.shop import SCHEMA, Shop, behaving
+from tests.whole.test_crash import killed, until
 
 REPAIR = {
     "id": "repair",
@@ -98,6 +100,25 @@ def test_the_list_has_what_is_live_and_what_has_a_file(shop: Shop) -> None:
     text = shop.connector("schema", "list").out
     assert "visits" in text
     assert "differs" in text
+
+
+def test_what_a_killed_run_had_on_the_wire_is_told_as_in_doubt(shop: Shop) -> None:
+    shop.sandbox.behaviour = behaving(faults=Faults(hang_after=1.0, hang_seconds=30))
+    shop.configure(timeout="60s")
+    shop.add({"id": "v1"})
+    process = shop.start("sync")
+    until(lambda: shop.posts == 1)
+    killed(process)
+    shop.sandbox.behaviour = behaving()
+    with_file(shop, changed(mood={"type": "string"}))
+
+    (plan,) = shop.connector("schema", "plan", "visit", "--json").json["schemas"]
+
+    (use,) = plan["activations"]
+    assert shop.state("v1") == "sending"
+    assert (use["delivered"], use["in_doubt"], use["to_be_sent"]) == (0, 1, 0)
+    told = plan["as_replacement"]
+    assert (told["interactions"], told["in_doubt"], told["to_be_sent"]) == (0, 1, 0)
 
 
 def test_one_schema_is_shown_live_or_as_its_file_has_it(shop: Shop) -> None:

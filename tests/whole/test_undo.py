@@ -611,9 +611,13 @@ def test_a_run_that_died_is_buried_before_its_rows_are_taken_back(shop: Shop) ->
     shop.sandbox.behaviour = behaving()
     (run,) = shop.connector("runs", "--json").json["runs"]
 
+    shown = shop.connector("undo", run["run_id"], "--dry-run", "--json").json["standing"]
     done = undo(shop, run["run_id"])
 
     standing = done.json["standing"]
+    doubts, unsent = standing["in_doubt"], standing["unsent"]
+    # what was on the wire may have arrived: nobody is told before that it was not sent
+    assert (shown["in_doubt"], shown["unsent"]) == (doubts, unsent)
     assert done.code == 0
     assert done.json["undone"] > 0
     assert (standing["delivered"], standing["undone"]) == (0, done.json["undone"])
