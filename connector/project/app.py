@@ -130,12 +130,11 @@ class App(Reporting):
     def sound(self) -> "App":
         """This app, whose warehouse and ledger have addresses that can be ones. Raises
         ConfigurationError, with the place."""
-        project = self.settings.project
-        urls = {"warehouse": project.warehouse.url, "ledger": project.ledger.url}
+        warehouse = self.settings.project.warehouse.url
         try:
-            for part, url in urls.items():
-                if url:
-                    self.database_url(part, url.get_secret_value())
+            if warehouse:
+                self.database_url("warehouse", warehouse.get_secret_value())
+            _ = self.ledger_url
         except ConfigurationError as error:
             raise ConfigurationError(error.told(self.settings.located)) from None
         return self

@@ -15,7 +15,7 @@ from sqlalchemy import URL, Engine
 
 from connector.basis import dataclass
 from connector.ledger.amiss import Amiss
-from connector.ledger.engine import Reader
+from connector.ledger.engine import Reader, ledger_path, refuse_others
 from connector.ledger.generation import GenerationFile
 from connector.ledger.processes import began_at
 from connector.ledger.receipts import Kept
@@ -288,11 +288,12 @@ class Reporting:
 
     @property
     def ledger_url(self) -> URL:
-        """Where the ledger is. Raises ConfigurationError."""
+        """Where the ledger is. Raises ConfigurationError where none can be."""
         ledger = self.settings.project.ledger
-        return in_schema(
-            self.database_url("ledger", ledger.url.get_secret_value()), ledger.schema_name
-        )
+        url = self.database_url("ledger", ledger.url.get_secret_value())
+        if refuse_others(url) == "sqlite":
+            ledger_path(url)
+        return in_schema(url, ledger.schema_name)
 
     def refuse_another_ledger(self, settings: Settings) -> None:
         """Raises ConfigurationError where `settings` name another ledger than this project's: it

@@ -1,6 +1,7 @@
 """A check finds what would go wrong, and changes nothing."""
 
 import copy
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -73,6 +74,22 @@ def test_a_mistake_is_told_with_its_line_and_column(shop: Shop) -> None:
 
     line = shop.config.read_text().splitlines().index("    row_key: idd") + 1
     assert f"(activations.yaml:{line}:5)" in text
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "mysql://u:p@h/x"])
+@pytest.mark.parametrize("command", ["check", "preview", "sync", "status", "runs", "quarantine"])
+def test_what_can_be_no_ledger_is_a_mistake_of_the_configuration_for_every_command(
+    shop: Shop, url: str, command: str
+) -> None:
+    written = shop.config.read_text()
+    shop.config.write_text(re.sub(r"ledger:.*", f'ledger: {{url: "{url}"}}', written))
+    arguments = {"preview": ["visits"], "quarantine": ["list"]}.get(command, [])
+
+    done = shop.connector(command, *arguments, "--json")
+
+    line = written[: written.index("ledger:")].count("\n") + 1
+    assert (done.code, done.json["error"]["kind"]) == (2, "configuration")
+    assert f"activations.yaml:{line}:10: a ledger " in done.json["error"]["message"]
 
 
 def test_lists_and_structures_are_refused(shop: Shop) -> None:
