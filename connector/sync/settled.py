@@ -15,7 +15,7 @@ NUMBERS = (
     "unread",
 )
 UNREAD = (
-    "{rows} in doubt cannot be settled as long as the destination does not show what became of them"
+    "{rows} in doubt cannot be settled as long as the destination does not show what it has"
     " ({reason}); each run asks again"
 )
 

@@ -80,7 +80,9 @@ def test_why_doubts_cannot_be_settled_is_told_and_is_no_news_of_the_run(shop: Sh
     settled(shop)
 
     (note,) = first.run["notes"]
-    assert note.startswith("2 rows in doubt cannot be settled as long as the destination does not")
+    assert note.startswith(
+        "2 rows in doubt cannot be settled as long as the destination does not show what it has ("
+    )
     assert "(reading back gave no list: HTTP 200)" in note
     assert again.run["notes"] == [note]
     assert (first.code, again.code) == (1, 0)
