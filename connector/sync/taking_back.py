@@ -254,9 +254,13 @@ class TakingBack:
                 self._done_with.add(row.delivery_id)
                 log.warning("mirror.refused", row_key=row.row_key, reason=reason)
                 await self._left(row, refused=reason)
-            case Unknown(reason):
+            case Unknown(reason, unasked=unasked):
                 self._unanswered += 1
-                log.warning("mirror.unanswered", row_key=row.row_key, reason=reason)
+                if unasked:
+                    why = deadline.passed() or reason
+                    log.info("mirror.not_asked", row_key=row.row_key, reason=why)
+                else:
+                    log.warning("mirror.unanswered", row_key=row.row_key, reason=reason)
         self._silence.heard(removal)
 
     async def _removed(self, row: Marked, rest: timedelta, found: bool) -> None:
