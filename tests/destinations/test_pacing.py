@@ -121,6 +121,16 @@ def test_a_crowd_gets_no_more_than_the_rate_in_any_second(rate: int, waiters: in
     assert len(times) / (times[-1] - times[0]) > 0.97 * rate
 
 
+@pytest.mark.parametrize("rate", [1, 2, 5, 10, 20, 49])
+def test_of_few_no_more_than_the_rate_arrive_in_any_second_though_some_are_late(rate: int) -> None:
+    times, _ = taken_by_a_crowd(rate, 20, waiters=8, late=0.004)
+    dice = random.Random(rate)
+    arrived = [at + dice.choice([0.0, 0.0, 0.02]) for at in times]
+
+    assert max(sum(t <= u <= t + 1 for u in arrived) for t in arrived) <= rate
+    assert len(times) / (times[-1] - times[0]) > 0.97 * rate
+
+
 def test_a_fast_pace_wakes_half_as_often_for_those_who_wait_together() -> None:
     alone, woke_alone = taken_by_a_crowd(200, 4, waiters=1, late=0.0)
     together, woke = taken_by_a_crowd(200, 4, waiters=50, late=0.0)
@@ -358,6 +368,9 @@ def test_whoever_is_cancelled_before_coming_near_keeps_nobody_away(when: str) ->
             await asyncio.sleep(0)
         crowd.tasks[1].cancel()
         await crowd.record(0)
+        async with asyncio.timeout(10):
+            while crowd.near == [0]:
+                await asyncio.sleep(0.001)
         assert crowd.near == [0, 2]
 
     asyncio.run(story())
