@@ -1,11 +1,13 @@
 """Activations that a person has paused, without an edit of the configuration; on the audit list."""
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from connector.ledger.deeds import PAUSED, RESUMED, Entry, note
-from connector.ledger.tables import NOW, pauses, upsert
+from connector.ledger.tables import NOW, PAUSERS, migrations, pauses, upsert
 from connector.ledger.transaction import Reader, repeated, transaction
 from connector.rules.errors import ConfigurationError
+
+m = migrations.c
 
 
 class Pauses(Reader):
@@ -14,17 +16,22 @@ class Pauses(Reader):
     @repeated
     def pause(self, activation: str, by: str) -> str | None:
         """Let no schedule and no `sync` run the activation until it is resumed. Gives back who has
-        paused it already, which stays so."""
+        paused it already, which stays so; the replacement of its schema, which keeps it, ends its
+        own pause and leaves this one."""
         with transaction(self._engine) as c:
-            before = c.execute(
-                select(pauses.c.by).where(pauses.c.activation == activation)
-            ).scalar()
+            mine = pauses.c.activation == activation
+            before = c.execute(select(pauses.c.by).where(mine)).scalar()
             added = c.execute(
                 upsert(c, pauses)
                 .values(activation=activation, at=NOW, by=by)
                 .on_conflict_do_nothing()
             )
-            if added.rowcount:
+            kept = c.execute(
+                select(m.schema_id).select_from(pauses.join(migrations)).where(mine)
+            ).scalar()
+            own = [pauser.format(kept) for pauser in PAUSERS]
+            also = c.execute(update(pauses).where(mine, pauses.c.by.in_(own)).values(at=NOW, by=by))
+            if added.rowcount or also.rowcount:
                 note(c, Entry(PAUSED, by, activation))
             return before
 

@@ -42,6 +42,7 @@ from connector.ledger.restored import is_suspect
 from connector.ledger.tables import (
     NOW,
     OPEN,
+    PAUSERS,
     database_time,
     deliveries,
     ledgers,
@@ -66,8 +67,6 @@ TOGETHER = 2000
 """Rows that are moved in one transaction."""
 NO_MORE = "the model has it no more"
 OF_PRUNED = "their details are pruned from the ledger (ledger.keep)"
-PAUSERS = ("replacement of the schema {}", "migration of the schema {}")
-"""What stands as the author of a pause that a replacement made; the latter in older ledgers."""
 
 
 class Step(StrEnum):

@@ -392,6 +392,8 @@ pauses = Table(  # activations that nothing runs, without an edit of the configu
     Column("by", Text, nullable=False),
     Column("migration", Id, ForeignKey("migrations.id")),  # which keeps it until it is done
 )
+PAUSERS = ("replacement of the schema {}", "migration of the schema {}")
+"""What stands as the author of a pause that a replacement made; the latter in older ledgers."""
 
 services = Table(  # processes that follow the schedules, each while it lives
     "services",

@@ -183,6 +183,31 @@ def test_a_pause_that_a_person_made_outlives_the_replacement(filled: Shop) -> No
     assert_all_is_there_once(filled)
 
 
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_pause_that_a_person_makes_meanwhile_outlives_the_replacement(
+    filled: Shop, monkeypatch: pytest.MonkeyPatch, cancelled: bool
+) -> None:
+    died_after(filled, monkeypatch, Step.RECORDED)
+
+    told = filled.connector("pause", "visits", "--by", "Ada", "--json")
+    again = filled.connector("pause", "visits", "--by", "Bo", "--json")
+    kept = filled.connector("resume", "visits")
+    goes_on = ["schema", "replace", "visit", *(["--cancel"] if cancelled else [])]
+    ended = filled.connector(*goes_on)
+
+    assert told.json["activations"][0]["paused_by"] == "replacement of the schema visit"
+    assert again.json["activations"][0]["paused_by"] == "Ada"
+    assert (told.code, kept.code, ended.code) == (0, 2, 0), ended.said
+    assert "Ada has paused it" in filled.sync("visits").json["error"]["message"]
+    audit = filled.connector("audit", "visits", "--json").json["entries"]
+    assert [each["by"] for each in audit if each["what"] == "paused"] == ["Ada"]
+    assert filled.connector("resume", "visits").code == 0
+    if cancelled:
+        assert len(filled.stored) == ROWS
+    else:
+        assert_all_is_there_once(filled)
+
+
 def test_a_replacement_on_postgresql(shop: Shop, postgresql_url: URL) -> None:
     shop.configure(ledger=postgresql_url.render_as_string(hide_password=False), settle_after="1s")
     shop.add_many(ROWS)
