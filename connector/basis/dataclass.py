@@ -49,7 +49,10 @@ class _Later:
 
     def __get__(self, instance: Any, owner: type) -> Any:
         self.make(self.name)
-        return getattr(owner if instance is None else instance, self.name)
+        found = getattr(owner if instance is None else instance, self.name)
+        if isinstance(instance, type) and inspect.isfunction(found):
+            return found.__get__(instance)  # as `inspect.signature` asks, from Python 3.13 on
+        return found
 
 
 def _made_later(plain: type, *, slots: bool, **options: Any) -> Any:

@@ -145,7 +145,7 @@ def trace(identifier: str) -> str:
 
 
 def _key(secret: str) -> bytes:
-    text = secret.removeprefix(SIGNING)
+    text = secret.removeprefix(SIGNING).rstrip("=")
     return b64decode(text + "=" * (-len(text) % 4), validate=True)
 
 
