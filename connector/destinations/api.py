@@ -1,6 +1,6 @@
 """What every destination over HTTP has, to be inherited: its wire, its pace, and how it stops."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Any, Self
 
@@ -32,6 +32,7 @@ class Api(Http):
     """One API under one set of credentials. Belongs to the event loop in which it is used."""
 
     reference_prefix: str = ""
+    remarks: Sequence[str] = ()
 
     def __init__(
         self,

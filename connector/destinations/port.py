@@ -242,6 +242,8 @@ class Destination(Protocol[A]):
     """Told every request."""
     in_flight: InFlight
     """Told when each begins, and when it has ended."""
+    remarks: Sequence[str]
+    """What a person should know of how it answered before any row was read."""
 
     def heeding(self, stopping: Stopping) -> Self:
         """The same for somebody who may be asked to stop: what may be repeated is not begun any

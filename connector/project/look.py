@@ -354,6 +354,8 @@ async def _check_destination(
     try:
         async with app.destination(name) as client:
             schema = await preflight(activation, client)
+            place = ("destinations", name, "url")
+            wait += [Finding(Level.ADVICE, remark, place) for remark in client.remarks]
     except ConnectorError as error:
         found = findings_of(error)
         return None, found + wait, "; ".join(each.message for each in found)

@@ -16,6 +16,7 @@ from connector.destinations.port import References
 from connector.sandbox.mxo.running import running
 from tests.targets import in_short
 from tests.whole.mxo_project import SECRET, Project
+from tests.whole.test_check import messages
 
 TIME = "created_date: seen_at"
 MORE = "batch: {rows: 5}"
@@ -505,6 +506,18 @@ def test_a_check_tells_that_mxo_was_seen_to_ignore_our_ids(project: Project) -> 
     assert checked.code == 0
     assert "give requests ids of its own instead of ours" in checked.said
     assert "batch.rows" in checked.said
+
+
+def test_a_check_tells_that_a_page_answers_where_mxo_should(project: Project) -> None:
+    assert "answers with a page" not in project.connector("check").said
+    project.behave(error_body="html")
+    config = project.path / "activations.yaml"
+    config.write_text(config.read_text().replace(project.sandbox.site_key, "ANOTHER"))
+
+    told = messages(project.connector("check", "--json"), "advice")
+
+    assert "answers with a page" in told
+    assert "the site key ANOTHER" in told
 
 
 def test_a_story_ends_with_what_was_processed_also_after_a_doubt(project: Project) -> None:

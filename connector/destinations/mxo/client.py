@@ -42,6 +42,11 @@ REFUSALS = (400, 413, 422)
 REQUEST_TIMEOUT = 408
 NO_SUCH = (400, 404, 410, 422)
 """Answers to an id that is none of a batch."""
+NO_JSON = (
+    "asked for a batch that there is not, it answers with a page and not in JSON: either nothing of"
+    " MXO is at this url, or it does not know the site key {}, or this is how MXO answers here; the"
+    " first sync will tell, and stops before a row is lost"
+)
 TAKEN_OVER = (201, 202, 204)
 """What says by itself, without a word, or whatever the words, that something was taken over."""
 NOBODY_KNOWS = (
@@ -269,6 +274,8 @@ class Batches(Mxo):
             raise DestinationUnusable("MXO tells the status of a batch that nobody has sent")
         if answer.is_client_error:
             self._nowhere = _look_of(answer)
+            page = self._nowhere[1] == "page"
+            self.remarks = [NO_JSON.format(self._settings.site_key)] if page else ()
         self._learnt = True
 
     def weigh(self, item: Item) -> int:
