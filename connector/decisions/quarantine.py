@@ -8,6 +8,7 @@ sent from here.
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import ClassVar
 
@@ -21,6 +22,7 @@ from connector.decisions.deciding import (
     select,
     taken_over,
 )
+from connector.ledger.attempts import DIED
 from connector.ledger.decisions import Case, Decision, Discarded, Person, SaidAbsent, SaidDelivered
 from connector.ledger.records import Run
 from connector.ledger.store import Ledger
@@ -139,7 +141,7 @@ class Discard:
         def read() -> Discarding:
             with self.app.ledger() as ledger:
                 taken_over(self.app, ledger, name)
-                return Discarding(name, select(ledger, name, self.selection, PLANNABLE))
+                return Discarding(name, _seen(ledger, name, self.selection))
 
         return await asyncio.to_thread(read)
 
@@ -154,6 +156,21 @@ class Discard:
             return [Discarded(case, _why(case, person)) for case in cases]
 
         return await asyncio.to_thread(decide, self.app, name, person, choose)
+
+
+def _seen(ledger: Ledger, activation: str, selection: Selection) -> list[Case]:
+    """The rows that `selection` means, as they stand once the lease is taken: it is had only when
+    no run lives, and what dead ones had on the wire is in doubt then."""
+    found = select(ledger, activation, selection, PLANNABLE)
+    # where a person saw so many rows, it is for them to look again
+    if not selection.keys and selection.count is None and State.IN_DOUBT in selection.states:
+        if (selection.reason or "").lower() in DIED.lower():
+            found += ledger.cases_in(activation, (State.SENDING,), key=selection.holding)
+        found.sort(key=lambda case: case.delivery_id)
+    return [
+        replace(case, state=State.IN_DOUBT, reason=DIED) if case.state is State.SENDING else case
+        for case in found
+    ]
 
 
 def _why(case: Case, person: Person) -> str:

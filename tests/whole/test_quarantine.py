@@ -21,7 +21,7 @@ from connector.decisions.quarantine import Discard
 from connector.ledger.decisions import Person
 from connector.project.app import App
 from connector.project.settings import load
-from connector.rules.delivery import QUARANTINE
+from connector.rules.delivery import QUARANTINE, State
 from connector.rules.errors import StaleMove
 from connector.sandbox.behaviour import Faults
 from tests.whole.shop import SCHEMA, Done, Shop, behaving, contact_id
@@ -474,15 +474,21 @@ def test_the_answer_that_comes_after_all_keeps_the_row_from_being_sent_twice(sho
     assert story(shop, "v1")["interaction_id"] == shop.sandbox.engage.interactions()[0].id
 
 
-def test_a_row_whose_run_was_killed_can_be_settled_at_once(shop: Shop) -> None:
+def left_on_the_wire(shop: Shop, key: str) -> None:
+    """A row that arrived, of a run that was killed before the answer came."""
     shop.sandbox.behaviour = behaving(faults=Faults(hang_after=1.0, hang_seconds=30))
     shop.configure(timeout="60s")
-    shop.add({"id": "v1"})
+    shop.add({"id": key})
+    posts = shop.posts
     process = shop.start("sync")
-    until(lambda: shop.posts == 1)
+    until(lambda: shop.posts == posts + 1)
     process.kill()
     process.communicate(timeout=30)
     shop.sandbox.behaviour = behaving()
+
+
+def test_a_row_whose_run_was_killed_can_be_settled_at_once(shop: Shop) -> None:
+    left_on_the_wire(shop, "v1")
     before = shop.state("v1")
 
     done = quarantine(shop, "settle", "v1", "--delivered")
@@ -577,13 +583,7 @@ def test_a_doubt_that_is_discarded_may_have_arrived_and_that_is_said(shop: Shop)
 def test_a_row_whose_run_was_killed_can_be_given_up_at_once(
     shop: Shop, meant: list[str], configured: bool
 ) -> None:
-    shop.sandbox.behaviour = behaving(faults=Faults(hang_after=1.0, hang_seconds=30))
-    shop.configure(timeout="60s")
-    shop.add({"id": "v1"})
-    process = shop.start("sync")
-    until(lambda: shop.posts == 1)
-    process.kill()
-    process.communicate(timeout=30)
+    left_on_the_wire(shop, "v1")
     before = shop.state("v1")
     if not configured:
         shop.configure(name="others", timeout="60s")
@@ -593,6 +593,29 @@ def test_a_row_whose_run_was_killed_can_be_given_up_at_once(
     assert (before, done.code) == ("sending", 0), done.said
     assert rows(done)["v1"]["was"] == "in_doubt"
     assert shop.connector("explain", "visits", "v1", "--json").json["state"] == "discarded"
+
+
+@pytest.mark.parametrize(
+    ("meant", "reason", "number"),
+    [
+        ((State.IN_DOUBT,), None, 2),
+        (QUARANTINE, "The process ended", 1),
+        (QUARANTINE, "connection", 1),
+    ],
+)
+def test_a_question_counts_what_a_killed_run_had_on_the_wire(
+    shop: Shop, meant: tuple[State, ...], reason: str | None, number: int
+) -> None:
+    doubt(shop, "v0", arrived=False)
+    left_on_the_wire(shop, "v1")
+    deed = Discard(App(load(shop.config)), "visits", Selection((), meant, reason), Person("anna"))
+
+    shown = asyncio.run(deed.plan())
+    done = asyncio.run(deed.do(shown, agreed=True))
+
+    assert shown.question is not None
+    assert f"({number} in doubt)" in shown.question.text
+    assert [row["state"] for row in done.rows] == ["discarded"] * number
 
 
 def test_many_rows_are_discarded_by_state_and_reason_without_a_terminal_only_with_yes(
