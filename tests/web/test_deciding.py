@@ -10,9 +10,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import httpx
+import pytest
 
 from connector.sandbox.behaviour import Faults
 from tests.whole.shop import Shop, behaving
+from tests.whole.test_quarantine import left_on_the_wire
 from tests.whole.test_serve import Served, started, until
 
 PART = "rating: an integer breaks the rule maximum 5"
@@ -253,6 +255,42 @@ def test_a_doubt_is_settled_whatever_its_key_holds(shop: Shop) -> None:
     assert done.status_code == 303
     assert shop.state("doubt\nful") == "delivered"
     assert agree(served, "settle", meant, verdict="absent").status_code == 404
+
+
+@pytest.mark.parametrize("action", ["settle", "discard"])
+def test_what_a_killed_run_had_on_the_wire_is_decided_about(shop: Shop, action: str) -> None:
+    left_on_the_wire(shop, "v1")
+    served = started(shop)
+    page = served.get("/rows?activation=visits&key=v1").text
+    fields = {"verdict": "delivered"} if action == "settle" else {}
+
+    before = shop.state("v1")
+    done = agree(served, action, {"activation": "visits", "key": "v1"}, **fields)
+
+    assert before == "sending"
+    assert ("It was delivered</button>" in page, ">Discard<" in page) == (True, True)
+    assert "may have arrived" in page
+    assert (done.status_code, shop.posts) == (303, 1)
+    assert shop.state("v1") == ("delivered" if action == "settle" else "discarded")
+
+
+def test_what_a_run_is_sending_is_not_decided_about(shop: Shop) -> None:
+    shop.sandbox.behaviour = behaving(faults=Faults(hang_after=1.0, hang_seconds=30))
+    shop.configure(timeout="60s")
+    shop.add({"id": "v1"})
+    served = started(shop)
+    shop.start("sync")
+    until(lambda: shop.posts == 1)
+    meant = {"activation": "visits", "key": "v1"}
+
+    refused = [
+        submit(served, "discard", meant, confirmed="1"),
+        submit(served, "settle", meant, confirmed="1", verdict="absent"),
+    ]
+
+    assert [answer.status_code for answer in refused] == [409, 409]
+    assert all("is held by run" in answer.text for answer in refused)
+    assert shop.state("v1") == "sending"
 
 
 def test_a_form_that_makes_no_sense_is_a_sentence(shop: Shop) -> None:

@@ -97,7 +97,9 @@ def several_meant_by(form: dict[str, str]) -> list[Meant] | None:
 
 
 def choices(app: App, state: State, meant: Meant) -> dict[str, Any] | None:
-    """What can be decided about rows in `state`; None where nothing can."""
+    """What can be decided about rows in `state`; None where nothing can. One on the wire is in
+    doubt when its run is dead; of a live run, deciding is refused."""
+    state = State.IN_DOUBT if state is State.SENDING else state
     if state not in DISCARDABLE.states:
         return None
     configured = meant.activation in app.settings.project.activations  # else they are given up
