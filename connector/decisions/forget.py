@@ -7,7 +7,7 @@ what keeps a row from being sent again.
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import field, replace
 
@@ -117,6 +117,11 @@ class Plan:
     def may_be_ours(self) -> int:
         """How many interactions that no row owns may be those of rows in doubt."""
         return min(self.foreign, self.doubts)
+
+    def more_in(self, later: "Plan") -> list[Held]:
+        """The rows whose interactions stand only in a `later` plan."""
+        seen = {their.interaction_id for their in self.interactions or ()}
+        return [their.row for their in later.interactions or () if their.interaction_id not in seen]
 
     @property
     def states(self) -> dict[str, int]:
@@ -350,7 +355,7 @@ class Forget:
         """
         async with self.app.workshop() as workshop:
             with self.app.interruption.stop() as stop, LedgerThread() as thread:
-                done = await Forgetting(plan, workshop, stop, thread).forget()
+                done = await Forgetting(plan, workshop, stop, thread).forget(self.plan)
                 everybody = [*plan.everybody, *plan.besides.contact_ids]
                 ledger, rows = workshop.ledger, [row.delivery_id for row in plan.rows]
                 await thread.call(ledger.forget_contacts, everybody, plan.cached_as)
@@ -410,7 +415,7 @@ class Forgetting:
         self._leases: dict[str, Run] = {}
         self._silence = Silence()
 
-    async def forget(self) -> Forgotten:
+    async def forget(self, anew: Callable[[], Awaitable[Plan]]) -> Forgotten:
         """All of it, under the lease of every activation; what stops it is in the result."""
         async with AsyncExitStack() as stack:
             for name in self.plan.activations:
@@ -420,7 +425,8 @@ class Forgetting:
             self.result.restored = next(restored, None)
             try:
                 if self.plan.interactions is not None:
-                    await self.thread.call(self.ledger.refuse_sent, self.plan.rows)
+                    more = self.plan.more_in(await anew())
+                    await self.thread.call(self.ledger.refuse_sent, self.plan.rows, more)
                 await self._delete()
                 await self._delete_pruned()
                 if self.plan.interactions is not None:

@@ -138,10 +138,12 @@ class HeldRows(Reader):
         counted = (select(func.count()).select_from(turns).where(those) for those in which)
         return sum(int(self._first(query)[0]) for query in counted)
 
-    def refuse_sent(self, rows: Collection[Held]) -> None:
+    def refuse_sent(self, rows: Collection[Held], more: Collection[Held]) -> None:
         """Raises StaleMove where some of `rows`, which were not delivered when they were seen, are
-        by now: they hold no contact any more, and their interactions were not seen."""
-        seen = [held.delivery_id for held in rows if held.state is not State.DELIVERED]
+        by now: they hold no contact any more, and their interactions were not seen. `more`: rows
+        that were not seen, and are delivered."""
+        seen = {held.delivery_id for held in rows if held.state is not State.DELIVERED}
+        seen |= {held.delivery_id for held in more}
         query = select(func.count()).select_from(deliveries).where(d.state == State.DELIVERED)
         counts = (self._first(query.where(d.id.in_(part))) for part in chunks(seen))
         if sent := sum(int(count[0]) for count in counts):

@@ -201,6 +201,35 @@ def test_what_was_sent_since_it_was_shown_is_not_left_there_in_silence(
     assert nothing_is_sent(shop)
 
 
+@pytest.mark.parametrize("also", ["visits", "others"])
+def test_what_was_recorded_and_sent_since_it_was_shown_does_not_stay_in_silence(
+    shop: Shop, also: str
+) -> None:
+    shop.configure(identifier="email")
+    text = shop.config.read_text()
+    again = text.partition("activations:\n")[2].replace("  visits:", "  others:", 1)
+    shop.config.write_text(f"{text}\n{again}")
+    shop.connector("sync", "others")
+    shop.add({"id": "v0", "contact": "c1@example.com"})
+    shop.connector("sync", "visits")
+    names = ["c1@example.com"]
+    deed = Forget(App(load(shop.config)), names, [], True, Person("anna"))
+
+    shown = asyncio.run(deed.plan())
+    shop.add({"id": "v1", "contact": "c1@example.com"})
+    shop.connector("sync", also)
+    posts = shop.posts
+    stale = asyncio.run(deed.do(shown, agreed=True))
+    left = len(shop.sandbox.engage.interactions())
+    again_done = forget(shop, "--contact", *names, "--delete-interactions")
+
+    assert isinstance(stale.error, StaleMove)
+    assert f"{posts - 1} row" in str(stale.error)
+    assert (stale.exit_code, left) == (3, posts)  # nothing was deleted
+    assert (again_done.code, again_done.json["deleted"]) == (0, posts)
+    assert shop.sandbox.engage.interactions() == []
+
+
 def test_a_contact_id_needs_no_look_up(shop: Shop) -> None:
     shop.add_many(20)
     shop.sync()
