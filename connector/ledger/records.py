@@ -393,8 +393,7 @@ class Tally:
     invalid: int = 0
     rejected: int = 0
     given_up: int = 0
-    """Those of the rejected that are not judged by what this run sends: they had waited for their
-    contact since an earlier run, or had been in doubt."""
+    """Those rejected that an earlier run had left: waiting for their contact, or in doubt."""
     waiting: int = 0
     in_doubt: int = 0
     submitted: int = 0
@@ -421,8 +420,9 @@ class Tally:
     """Rows that wait for `per_contact`; the first of them may go at `next_turn`."""
     next_turn: str | None = None
     resting: int = 0
-    """Rows that rest; the first of them may be tried again at `next_try`."""
+    """Rows that rest; the first of them may be tried again at `next_try`; why one of them does."""
     next_try: str | None = None
+    rests_for: str | None = None
     unread: bool = False
     """Not all was looked at: the time was over, or as many rows were read as the limit allows."""
     done: bool | None = None

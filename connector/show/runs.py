@@ -111,6 +111,12 @@ def show_synced(document: Document, paused: Sequence[tuple[str, str]], timed: bo
         out().print(f"[bold]{verbatim(name)}[/]: passed by, since it is paused; {verbatim(remedy)}")
 
 
+def rests(run: Document) -> str:
+    """That rows of a run rest, until when, and why one of them does."""
+    until = f"{rest_until(run['resting'], moment(run['next_try']))}"
+    return f"{until} ({run['rests_for']})." if run["rests_for"] else f"{until}."
+
+
 def later(run: Document) -> Iterator[str]:
     """What a run has left to be sent later, and when."""
     if opens := run["next_window"]:
@@ -121,5 +127,5 @@ def later(run: Document) -> Iterator[str]:
         first = f"; the first may go at {moment(run['next_turn'])}" if run["next_turn"] else ""
         who = "its contact has" if number == 1 else "their contacts have"
         yield f"{wait_for(number)} a turn, as {who} had what per_contact allows{first}."
-    if number := run["resting"]:
-        yield f"{rest_until(number, moment(run['next_try']))}."
+    if run["resting"]:
+        yield rests(run)

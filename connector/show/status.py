@@ -22,6 +22,7 @@ from connector.show.blocks import (
     moment,
 )
 from connector.show.layout import Cell, out, verbatim
+from connector.show.runs import rests
 
 MOST = 40
 """Activations, and needs, that a terminal is told unasked."""
@@ -121,6 +122,10 @@ def _more(console: Console, documents: Sequence[Document]) -> None:
                 f"[bold]{name}[/]: {wait_for(per['wait'])} a turn, since {cap_text(per)};"
                 f" the first may go at {first}."
             )
+    for document in documents:
+        last, name = document["last_run"], verbatim(document["name"])
+        if last and last["resting"] and document["counts"]["pending"]:
+            console.print(f"[bold]{name}[/]: {verbatim(rests(last))}")
     for document in documents:
         lane = Lane(document["name"], document["priority"], document["share"])
         if among := lane_text(lane):

@@ -326,7 +326,7 @@ class Delivering:
 
     async def _close(self, opening: Opening, outcome: Outcome) -> None:
         if isinstance(outcome, NotApplied) and outcome.alone:
-            self.running.next_runs.add(opening.delivery.id)
+            self.running.next_runs.rest(opening.delivery.id, outcome.reason)
         rest = self.sending.rest_after(outcome, opening.in_a_row)
         self.sending.judge(outcome)
         await self._record(opening, Closing(opening.delivery.id, opening.number, outcome, rest))

@@ -47,6 +47,10 @@ async def count_what_is_left(running: Running, counts: Mapping[State, int]) -> L
     if tally.pending:
         resting = await flow.call(flow.ledger.resting, flow.name)
         tally.resting, tally.next_try = resting.rows, instant(resting.next_at)
+        tally.rests_for = resting.reason
+        if told := running.next_runs.told_to_rest:  # until there is another run
+            tally.resting, tally.next_try = resting.rows + told, instant_text(clocks.wall())
+            tally.rests_for = running.next_runs.why
     if flow.window and (opens := flow.window.opens_at(clocks.wall())):
         tally.next_window = instant_text(opens)
         closed = max(0, await flow.call(flow.ledger.for_window, flow.name) - line.pending)

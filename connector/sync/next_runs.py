@@ -15,6 +15,10 @@ class NextRuns(Container[int]):
 
     absent_again: int = 0
     """How many were not there though this run had sent them anew."""
+    told_to_rest: int = 0
+    """How many the destination would not have yet, which says nothing of others."""
+    why: str | None = None
+    """In its words, of the last of these."""
     _rows: set[int] = field(default_factory=set)
     _absent: set[int] = field(default_factory=set)
 
@@ -24,6 +28,12 @@ class NextRuns(Container[int]):
     def add(self, row: int) -> None:
         """Leave it to the next run."""
         self._rows.add(row)
+
+    def rest(self, row: int, reason: str) -> None:
+        """The same of one that the destination would not have yet."""
+        self.add(row)
+        self.told_to_rest += 1
+        self.why = reason
 
     def may_go_anew(self, row: int) -> bool:
         """Whether this run sends a row again, which was found absent just now."""

@@ -357,6 +357,7 @@ def test_a_run_tells_how_it_ended(ledger, reports):
         "for_turn": 0,
         "next_try": None,
         "resting": 0,
+        "rests_for": None,
     }
 
 

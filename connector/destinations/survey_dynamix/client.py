@@ -55,6 +55,7 @@ from connector.rules.delivery import (
     Unknown,
 )
 from connector.rules.errors import ConfigurationError, DestinationUnusable, Problem
+from connector.rules.interaction import instant_text
 from connector.rules.probing import Subject
 from connector.rules.read_back import (
     Absent,
@@ -241,8 +242,9 @@ class SurveyDynamix(Api):
         wait = activation.when_pending
         if not isinstance(wait, timedelta):
             return Refused(f"HTTP 409: {PENDING}", 409)
-        if datetime.now(UTC) < item.created_at + wait:
-            return NotApplied(f"HTTP 409: {PENDING}", 409, alone=True)
+        if datetime.now(UTC) < (until := item.created_at + wait):
+            again = f"each run tries again until {instant_text(until)}"
+            return NotApplied(f"HTTP 409: {PENDING}; {again}", 409, alone=True)
         return Refused(f"HTTP 409: {PENDING}, and the wait for its end is over", 409)
 
     # --- doubts ---------------------------------------------------------------------------------

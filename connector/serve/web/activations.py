@@ -35,6 +35,7 @@ from connector.show.preview import (
     turns_text,
     would_be_sent,
 )
+from connector.show.runs import rests
 from connector.sync.flow import Orders
 
 LONG = 90
@@ -87,9 +88,13 @@ def _told(service: Service, found: Activation) -> dict[str, Any]:
     papers = receipts(service.app, name, FIRST_RECEIPTS)
     destination = service.app.settings.project.destination_of(found)
     window = window_of(found, service.app.settings.project.warehouse.timezone)
+    last = document["last_run"]
     return {
         "a": document,
-        "notes": notes_of(document["last_run"]) if document["last_run"] else (),
+        "rests": [rests(last)]
+        if last and last["resting"] and document["counts"]["pending"]
+        else [],
+        "notes": notes_of(last) if last else (),
         "rate": _rate(service, destination, document["running"] is not None),
         "rhythm": rhythm_and_zone(found.schedule),
         "verified": rhythm_and_zone(found.verify.schedule if found.verify else None),

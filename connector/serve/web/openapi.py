@@ -75,6 +75,7 @@ class Run(TypedDict):
     for_turn: int
     next_try: str | None
     resting: int
+    rests_for: str | None
 
 
 class OneRun(Run):

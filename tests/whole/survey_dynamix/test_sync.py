@@ -1,5 +1,6 @@
 """Surveys are asked for once each, whatever becomes of requests, answers and processes."""
 
+import re
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
+from connector.destinations.survey_dynamix.client import PENDING
 from connector.sandbox.survey_dynamix.running import CUSTOMER
 from tests.targets import each_in_turn, in_short
 from tests.whole.survey_dynamix.conftest import ROWS, Project
@@ -198,12 +200,23 @@ def test_or_it_waits_for_the_end_of_the_first(project: Project) -> None:
 
     done = project.sync()
     assert (done.code, done.run["delivered"], done.run["pending"]) == (0, 1, 1)
+    assert (done.run["resting"], done.run["next_try"] is None) == (1, False)
+    assert re.search(f"{PENDING}; each run tries again until 20.*Z$", done.run["rests_for"])
+    status = project.connector("status", "--json").json["activations"][0]
+    assert status["last_run"]["rests_for"] == done.run["rests_for"]
+    for command in ("status", "runs"):
+        text = " ".join(project.connector(command).out.split())
+        assert "1 row rests; it may be tried again at" in text
+        assert f"{PENDING}; each run tries again until" in text
     posts = project.posts
-    project.sync()
+    text = " ".join(project.connector("sync").out.split())
+    assert f"{PENDING}; each run tries again until" in text
     assert project.posts == posts + 1  # once a run
 
     project.sandbox.clock.advance(3600)
-    assert project.sync().run["delivered"] == 1
+    done = project.sync()
+    assert (done.run["delivered"], done.run["resting"], done.run["rests_for"]) == (1, 0, None)
+    assert "rests" not in project.connector("status").out
     once_each(project, 2)
 
 
