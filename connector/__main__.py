@@ -4,7 +4,9 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Sequence
 
+INTERRUPTED = 130
 CONTAINERS = 1_000_000
 """How many new objects make the collector look for cycles before there is work: a start makes a
 tenth of that, all of which stay, and to look through them takes a tenth of its time. Work that may
@@ -28,13 +30,25 @@ def main() -> None:
     except KeyboardInterrupt:  # before there was a command to tell it
         if "--json" in sys.argv:
             print('{"error": {"kind": "interrupted", "message": "interrupted"}}')
-        code = 130
+        code = INTERRUPTED
+    interrupted = code == INTERRUPTED
+    if interrupted and _serves(sys.argv[1:]):
+        code = 0  # it ends when it is told to, and has begun nothing yet
     for number in (signal.SIGINT, signal.SIGTERM):
         # all is told, and a thread that does not end is not waited for any more
         signal.signal(number, lambda *_: os._exit(code))
-    if code == 130 and (leaving := sys.modules.get("connector.basis.leaving")):
+    if interrupted and (leaving := sys.modules.get("connector.basis.leaving")):
+        leaving.Leaving.code = code
         leaving.leave_soon(leaving.leave)
     sys.exit(code)
+
+
+def _serves(arguments: Sequence[str]) -> bool:
+    """Whether the command is `serve`: asked also before anything is imported that would know."""
+    before = zip(["", *arguments], arguments, strict=False)
+    valued = ("--config", "--log-format")
+    words = (word for option, word in before if option not in valued and not word.startswith("-"))
+    return next(words, None) == "serve"
 
 
 def _interrupt(_number: int, _frame: object) -> None:

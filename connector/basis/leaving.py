@@ -17,9 +17,10 @@ SHOW_CURSOR = "\x1b[?25h"
 
 
 class Leaving:
-    """What is left to do once a command is interrupted: `tell` that it was."""
+    """What is left to do once a command is interrupted: `tell` that it was, and end with `code`."""
 
     tell: Callable[[], None] = staticmethod(lambda: None)
+    code: int = INTERRUPTED
     timer: threading.Timer | None = None
 
 
@@ -53,7 +54,7 @@ def leave_soon(leave: Callable[[], None]) -> None:
 
 def leave() -> None:
     """End the process: all is told."""
-    os._exit(INTERRUPTED)
+    os._exit(Leaving.code)
 
 
 def _tell_and_leave() -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from connector.basis.leaving import INTERRUPTED, Leaving
 from connector.cli.asking import person, span_of, tag_text
 from connector.cli.options import By, Json, Names, Progressing, SomeNames
 from connector.cli.working import (
@@ -16,7 +17,7 @@ from connector.cli.working import (
     tell,
     wait_for,
 )
-from connector.rules.errors import ConfigurationError, FailOn
+from connector.rules.errors import ConfigurationError, FailOn, Interrupted
 
 NO_DRY_RUN = (
     "a sync has no dry run: `connector preview {}` shows what it would send, and `connector check`"
@@ -90,13 +91,17 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8700,
 ) -> None:
     """Run by schedule and on request, with a web page, until SIGTERM."""
+    Leaving.code = 0  # it ends when it is told to, also where that comes early
     from connector.serve.web.server import serve as serve_web
     from connector.show.logs import log_to_stderr
 
     if Before.quiet:
         log_to_stderr(quiet=True, log_format=None, serving=True)
     token = os.environ.get("CONNECTOR_TOKEN") or None
-    wait_for(serve_web(Before.config, settings(), host, port, token))
+    try:
+        wait_for(serve_web(Before.config, settings(), host, port, token))
+    except Interrupted:
+        raise typer.Exit(INTERRUPTED) from None
 
 
 WhoSays = Annotated[str | None, typer.Option(help="Who says so; default: your login name.")]

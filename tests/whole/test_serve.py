@@ -1,12 +1,15 @@
 """`connector serve` as a process: schedules, requests, reloads, and its end."""
 
 import json
+import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -367,6 +370,56 @@ def test_a_long_first_sync_is_held_where_no_limit_is_written(
     assert "no limits.rows is written" in first.run["notes"][0]
     assert approved.run["delivered"] == 11
     assert later.run["delivered"] == 20
+
+
+IN_BETWEEN = """
+import importlib.abc, sys
+
+class Waiting(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "connector.cli.main":
+            open("between").read()
+
+sys.meta_path.insert(0, Waiting())
+from connector.__main__ import main
+main()
+"""
+"""A command that waits while it imports, until what it waits for is written."""
+
+
+@pytest.mark.parametrize(
+    ("command", "code"), [("serve", 0), ("sync serve", 130), ("--log-format json serve", 0)]
+)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_while_it_imports_is_in_order(
+    tmp_path: Path, command: str, code: int, number: int
+) -> None:
+    os.mkfifo(tmp_path / "between")
+    process = subprocess.Popen(
+        [sys.executable, "-c", IN_BETWEEN, *command.split()],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with (tmp_path / "between").open("w"):  # it is there
+        process.send_signal(number)
+        _, err = process.communicate(timeout=PATIENCE)
+
+    assert (process.returncode, err) == (code, "")
+
+
+@pytest.mark.parametrize(("command", "code"), [("serve", 0), ("sync", 130)])
+def test_a_stop_while_it_reads_its_configuration_is_in_order(
+    shop: Shop, command: str, code: int
+) -> None:
+    shop.config.unlink()
+    os.mkfifo(shop.config)
+    process = shop.start_at(command, stderr=subprocess.PIPE)
+    with shop.config.open("w"):
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=PATIENCE)
+
+    assert (process.returncode, err) == (code, "")
 
 
 def test_the_port_in_use_is_a_sentence(shop: Shop, served: Served) -> None:
