@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from connector.ledger.records import COUNTS
 from connector.rules.deed import Document
 from connector.rules.delivery import State
-from connector.rules.words import words
+from connector.rules.words import rest_until, words
 from connector.show.layout import Column, Grid, out, verbatim
 
 NUMBERS = frozenset(
@@ -143,3 +143,9 @@ def mapped_text(mapped: Document) -> str:
     column = mapped["column"]
     source = "a constant" if column is None else f"the column {column}"
     return f"{mapped['part']} is {source}: {mapped['file']}:{mapped['line']}"
+
+
+def rests(run: Document) -> str:
+    """That rows of a run rest, until when, and why one of them does."""
+    until = rest_until(run["resting"], moment(run["next_try"]))
+    return f"{until} ({run['rests_for']})." if run["rests_for"] else f"{until}."

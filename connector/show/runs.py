@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from connector.ledger.history import ENDED_WELL
 from connector.ledger.records import COUNTS
 from connector.rules.deed import Document
-from connector.rules.words import are, by_state, counted, rest_until, wait_for, words
-from connector.show.blocks import STATUS_STYLES, grid, interesting, match_rate, moment
+from connector.rules.words import are, by_state, counted, wait_for, words
+from connector.show.blocks import STATUS_STYLES, grid, interesting, match_rate, moment, rests
 from connector.show.layout import Cell, out, verbatim
 from connector.sync.result import NOT_BEGUN
 
@@ -109,12 +109,6 @@ def show_synced(document: Document, paused: Sequence[tuple[str, str]], timed: bo
             out().print(f"[bold]{name}[/]: not done when the time was over; the next sync goes on.")
     for name, remedy in paused:
         out().print(f"[bold]{verbatim(name)}[/]: passed by, since it is paused; {verbatim(remedy)}")
-
-
-def rests(run: Document) -> str:
-    """That rows of a run rest, until when, and why one of them does."""
-    until = f"{rest_until(run['resting'], moment(run['next_try']))}"
-    return f"{until} ({run['rests_for']})." if run["rests_for"] else f"{until}."
 
 
 def later(run: Document) -> Iterator[str]:

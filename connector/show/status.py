@@ -20,9 +20,9 @@ from connector.show.blocks import (
     lasting,
     match_rate,
     moment,
+    rests,
 )
 from connector.show.layout import Cell, out, verbatim
-from connector.show.runs import rests
 
 MOST = 40
 """Activations, and needs, that a terminal is told unasked."""

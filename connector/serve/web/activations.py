@@ -26,7 +26,7 @@ from connector.serve.web.glance import glances
 from connector.serve.web.model import Shapes, coloured, mapped, next_times, sql_of
 from connector.serve.web.page import ZONE, confirm, form_of, lasting, page, said
 from connector.serve.web.persons import Role, demand, person_of
-from connector.show.blocks import cap_text
+from connector.show.blocks import cap_text, rests
 from connector.show.limits import approval_text, limits_text
 from connector.show.outlook import MIRRORED, outlook_text
 from connector.show.preview import (
@@ -35,7 +35,6 @@ from connector.show.preview import (
     turns_text,
     would_be_sent,
 )
-from connector.show.runs import rests
 from connector.sync.flow import Orders
 
 LONG = 90
