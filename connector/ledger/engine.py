@@ -16,7 +16,7 @@ from sqlalchemy.pool import QueuePool, StaticPool
 
 import connector.ledger.mirrored
 import connector.ledger.rates  # noqa: F401 -- they have tables, too
-from connector.ledger.generation import sync_folder
+from connector.ledger.generation import create_folder
 from connector.ledger.migrations import HEAD, migrate, version_of
 from connector.ledger.postgresql import (
     acknowledge_what_is_written,
@@ -25,6 +25,7 @@ from connector.ledger.postgresql import (
     refuse_unusable,
     tell_at_begin,
 )
+from connector.ledger.room import kept_by
 from connector.ledger.sqlite import Connection as SQLiteConnection
 from connector.ledger.sqlite import is_local, put_aside_foreign_log, sound
 from connector.ledger.tables import metadata
@@ -192,7 +193,7 @@ def _may_be_there(url: URL) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:  # a part of its path is no folder, or may not be looked into
-        raise LedgerNowhere(f"the ledger {file} cannot be read: {error.strerror}") from None
+        raise LedgerNowhere(f"the ledger {file} cannot be read: {kept_by(file, error)}") from None
     return True
 
 
@@ -370,29 +371,21 @@ def _create_file(url: URL) -> None:
     """The file holds identifiers of contacts until their rows are sent: for its owner alone."""
     path = ledger_path(url)
     try:
-        _create_folder(path.parent)
+        create_folder(path.parent)
         with suppress(FileExistsError):
             path.touch(mode=0o600, exist_ok=False)
     except OSError as error:
-        raise LedgerUnavailable(f"cannot create the ledger {path}: {error.strerror}") from None
+        why = kept_by(path, error)
+        raise LedgerUnavailable(f"cannot create the ledger {path}: {why}") from None
 
 
 def ledger_path(url: URL) -> Path:
     """Where a SQLite ledger is. Raises ConfigurationError where it would be in no file."""
     if not url.database or url.database == ":memory:":
         raise _refused("a ledger in memory forgets; use a file")
+    if url.database.startswith("file:"):
+        raise _refused("a ledger is named by its file's path, not by a URI: sqlite:///PATH")
     return Path(url.database)
-
-
-def _create_folder(path: Path) -> None:
-    """A folder whose name survives a power cut: SQLite syncs the names of its files, and no more,
-    so that a new ledger could be gone with its folder after it was sent from."""
-    if path.is_dir():
-        return
-    _create_folder(path.parent)
-    path.mkdir(exist_ok=True)
-    with suppress(OSError):  # not every system lets a folder be synced
-        sync_folder(path.parent)
 
 
 def _version(connection: Connection) -> str | None:

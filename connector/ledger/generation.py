@@ -214,6 +214,17 @@ def _locked(folder: Path) -> int | None:
     return None
 
 
+def create_folder(path: Path) -> None:
+    """A folder whose name survives a power cut: SQLite syncs the names of its files, and no more,
+    so that a new ledger could be gone with its folder after it was sent from."""
+    if path.is_dir():
+        return
+    create_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    with suppress(OSError):  # not every system lets a folder be synced
+        sync_folder(path.parent)
+
+
 def sync_folder(path: Path) -> None:
     """See the names in the folder on the disk."""
     with suppress(PermissionError):  # Windows opens no directory

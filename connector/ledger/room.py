@@ -1,5 +1,6 @@
 """Whether there is room for a ledger: who only reads one on a full disk does not notice it."""
 
+from contextlib import suppress
 from pathlib import Path
 from shutil import disk_usage
 
@@ -7,6 +8,22 @@ from sqlalchemy import URL
 
 LEAST = 256 * 1024
 """Bytes that must be free: a transaction of a run takes some pages, and its log as many."""
+
+
+def nearest(folder: Path) -> Path:
+    """The part of its path that is there."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def kept_by(file: Path, error: OSError) -> str:
+    """What keeps `file` from being there: a part of its path that is no folder, or else what the
+    system says."""
+    with suppress(OSError):  # where it may not be looked
+        if not (there := nearest(file.parent)).is_dir():
+            return f"{there} is no folder"
+    return str(error.strerror)
 
 
 def full_disk(url: URL) -> str | None:

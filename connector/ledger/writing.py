@@ -12,7 +12,7 @@ from sqlalchemy import URL, Connection, text
 from connector.ledger.engine import BUSY_TIMEOUT, SQLITE, ledger_path, plain_engine
 from connector.ledger.migrations import version_of
 from connector.ledger.postgresql import trouble_with_encoding, trouble_with_schema
-from connector.ledger.room import full_disk
+from connector.ledger.room import full_disk, nearest
 from connector.ledger.tables import metadata
 from connector.ledger.transaction import schema_of, transaction
 from connector.rules.errors import ConnectorError
@@ -62,9 +62,7 @@ def _trouble_in_file(url: URL) -> str | None:
 
 def _trouble_with_file(path: Path) -> str | None:
     """Whether the file can be made, or replaced by another, in its folder."""
-    folder = path.parent
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
+    folder = nearest(path.parent)
     if not folder.is_dir():
         return f"{path} cannot be written: {folder} is no folder"
     if reason := _no_file_in(folder):

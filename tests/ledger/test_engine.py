@@ -476,8 +476,14 @@ def test_a_file_that_is_no_database_is_a_ledger_out_of_reach(sqlite_url, tmp_pat
 def test_a_place_where_no_file_can_be_is_a_ledger_out_of_reach(tmp_path):
     (tmp_path / "file").touch()
 
-    with pytest.raises(LedgerUnavailable, match=r"cannot create the ledger .*file/ledger\.db"):
+    with pytest.raises(
+        LedgerUnavailable, match=r"cannot create the ledger .*file/ledger\.db: .*file is no folder"
+    ):
         writing_engine(make_url(f"sqlite:///{tmp_path}/file/ledger.db"))
+    with pytest.raises(LedgerUnavailable, match=r"a/ledger\.db: .*file is no folder"):
+        writing_engine(make_url(f"sqlite:///{tmp_path}/file/a/ledger.db"))
+    with pytest.raises(LedgerUnavailable, match=r"cannot be read: .*file is no folder"):
+        reading_engine(make_url(f"sqlite:///{tmp_path}/file/ledger.db"))
 
 
 def test_a_ledger_that_others_lock_for_too_long_is_out_of_reach(sqlite_url, monkeypatch):
@@ -498,6 +504,7 @@ def test_a_ledger_that_others_lock_for_too_long_is_out_of_reach(sqlite_url, monk
         ("mysql://u:p@h/d", "a ledger is SQLite or PostgreSQL, not mysql"),
         ("sqlite://", "a ledger in memory forgets; use a file"),
         ("sqlite:///:memory:", "a ledger in memory forgets; use a file"),
+        ("sqlite:///file:x?mode=memory&uri=true", "named by its file's path, not by a URI"),
     ],
 )
 def test_what_cannot_be_a_ledger_is_refused(url, words):

@@ -76,7 +76,13 @@ def test_a_mistake_is_told_with_its_line_and_column(shop: Shop) -> None:
     assert f"(activations.yaml:{line}:5)" in text
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "mysql://u:p@h/x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("sqlite://", "sqlite:///:memory:", "mysql://u:p@h/x"),
+        *("sqlite:///file:x?mode=memory&uri=true", "sqlite:///file:ledger.db?uri=true"),
+    ],
+)
 @pytest.mark.parametrize("command", ["check", "preview", "sync", "status", "runs", "quarantine"])
 def test_what_can_be_no_ledger_is_a_mistake_of_the_configuration_for_every_command(
     shop: Shop, url: str, command: str
