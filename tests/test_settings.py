@@ -164,6 +164,26 @@ def test_variables_come_from_the_environment_then_from_dot_env_then_from_the_def
 
 
 @pytest.mark.parametrize(
+    ("before", "after", "path", "written"),
+    [
+        ("${KEY}", "${E_KEY}", "5:58: api_key: expected an API key", "${E_KEY}"),
+        ("${KEY}", "${E_KEY:-}", "5:58: api_key: expected an API key", "${E_KEY:-}"),
+        ("schema_id: review", "schema_id: ${E_KEY}", "9:5: schema_id", "${E_KEY}"),
+        ("    schema_id: review\n", "", "2:12: schema_id", "${E_KEY}"),
+    ],
+)
+def test_a_variable_that_is_set_and_empty_is_named_where_that_cannot_be(
+    tmp_path: Path, before: str, after: str, path: str, written: str
+) -> None:
+    text = GOOD.replace("version: 1", "version: 1\ndefaults: {schema_id: '${E_KEY}'}")
+
+    (said,) = mistakes(tmp_path, text.replace(before, after), E_KEY="")
+
+    assert said.startswith(f"activations.yaml:{path}")
+    assert said.endswith(f"; {written} is empty here")
+
+
+@pytest.mark.parametrize(
     ("written", "expected"),
     [
         ("${KEY-d}", "a ${ is not understood; write ${NAME}, ${NAME:-default}"),

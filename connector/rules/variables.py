@@ -48,6 +48,17 @@ class OutOfReach(Unfilled):
     """A text holds a secret that is kept elsewhere, and nobody answers there."""
 
 
+class Nothing(str):
+    """The empty text that `source` was filled with: whoever refuses it can name the variable."""
+
+    source: str
+
+    def __new__(cls, source: str) -> "Nothing":
+        made = super().__new__(cls)
+        made.source = source
+        return made
+
+
 PLACES = ("file", "vault", "aws-sm", "gcp-sm")
 """Where secrets may be kept."""
 Fetch = Callable[[str, str], str]
@@ -96,7 +107,7 @@ class Variables:
         if BEGINNING.search(rest):
             raise Unfilled(f"a ${{ is not understood; {FORMS}")
         # in one pass, so that nothing is filled into what was fetched
-        return EITHER.sub(self._filled, text)
+        return EITHER.sub(self._filled, text) or Nothing(text)
 
     def _filled(self, match: re.Match[str]) -> str:
         if found := SECRET.fullmatch(match[0]):

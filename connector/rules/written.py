@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from connector.basis import dataclass
 from connector.rules.errors import ConfigurationError, Mark, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
-from connector.rules.variables import Variables, read_utf8
+from connector.rules.variables import Nothing, Variables, read_utf8
 from connector.rules.yaml_values import Parsed, mark_of, parse
 
 EXPECTED = "a mapping with version, warehouse and so on"
@@ -54,7 +54,12 @@ class Written:
         path = problem.path
         if problem.rule == "missing-key" and path in self.filled:
             path = path[:2]  # the default is right, and the activation has to say the rest
-        return Problem(problem.path, problem.message, problem.rule, self.mark(path))
+        value = self.content
+        with suppress(LookupError, TypeError):
+            for key in problem.path:
+                value = value[key]
+        emptied = f"; {value.source} is empty here" if isinstance(value, Nothing) else ""
+        return Problem(problem.path, problem.message + emptied, problem.rule, self.mark(path))
 
     def in_order(self, problems: Iterable[Problem]) -> list[Problem]:
         """`problems` with their places, in the order of the files; each once, though a default may
