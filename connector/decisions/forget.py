@@ -70,9 +70,9 @@ class Plan:
     keys: int
     """Row keys that hold one of the names themselves; they stay."""
     interactions: Sequence[Theirs] | None = None
-    pruned: Sequence[tuple[str, str]] = ()
+    pruned: Sequence[tuple[str, str, str]] = ()
     """Those of rows that are pruned, of which the ledger holds nothing else: each with the
-    destination where it is."""
+    destination where it is, and an activation whose rows go there."""
     foreign: int = 0
     """Interactions of the person that no row of the ledger owns; they stay."""
     unknown: Sequence[str] = ()
@@ -319,7 +319,7 @@ class Forget:
         """The plan, with the person's interactions that belong to rows of the activations."""
         everybody: set[str] = set()
         theirs: list[Theirs] = []
-        pruned = list[tuple[str, str]]()
+        pruned = list[tuple[str, str, str]]()
         foreign, unknown = 0, []
         for destination in dict.fromkeys(home.destination for home in homes.values()):
             here = {n: home for n, home in homes.items() if home.destination == destination}
@@ -333,7 +333,7 @@ class Forget:
                         theirs += [Theirs(i, row, destination) for i, row in owned.items()]
                         ours = await asyncio.to_thread(reports.owned, min(here), ids)
                         gone = await asyncio.to_thread(reports.of_pruned, min(here), ids)
-                        pruned += [(i, destination) for i in sorted(gone - owned.keys())]
+                        pruned += [(i, destination, min(here)) for i in sorted(gone - owned.keys())]
                         foreign += len(ids - ours)
             if not contacts:
                 unknown.append(destination)
@@ -341,7 +341,7 @@ class Forget:
         # who it is is known now: other rows may be theirs, too, under the contact's own id
         names = tuple(dict.fromkeys((*plan.names, *sorted(everybody))))
         known = await asyncio.to_thread(self._known, reports, names, list(homes))
-        there = {their.destination for their in theirs} | {name for _, name in pruned}
+        there = {their.destination for their in theirs} | {name for _, name, _ in pruned}
         stays = tuple({home.stays: None for home in homes.values() if home.destination in there})
         found = replace(known, interactions=theirs, pruned=pruned, stays=stays)
         return replace(found, foreign=foreign, unknown=unknown)
@@ -463,13 +463,13 @@ class Forgetting:
 
     async def _delete_pruned(self) -> None:
         """Interactions of pruned rows: of these nothing is recorded any more."""
-        for interaction_id, destination in self.plan.pruned:
-            match await self.client(destination).delete(interaction_id):
+        for name, destination, near in self.plan.pruned:
+            match await self.client(destination).delete(name):
                 case Removed():
-                    await self.thread.call(self.ledger.forget_pruned, self.plan.by)
+                    await self.thread.call(self.ledger.forget_pruned, self.plan.by, name, near)
                     self.result.deleted += 1
                 case Refused(reason):
-                    self.result.refused.append((f"a pruned row ({interaction_id})", reason))
+                    self.result.refused.append((f"a pruned row ({name})", reason))
                 case Unknown(reason):
                     raise DestinationUnusable(f"that of a pruned row was not deleted: {reason}")
             self.stop.raise_error()

@@ -191,6 +191,14 @@ def count_pruned(c: Connection, activation: str, by_day: Mapping[int, int]) -> N
     )
 
 
+def count_pruned_less(c: Connection, activation: str) -> None:
+    """One of them is there no more. On which day it was is not known: the first has one less."""
+    mine = (n.activation == activation, n.state == PRUNED)
+    first = select(func.min(n.day)).where(*mine, n.number > 0).scalar_subquery()
+    less = update(delivery_counts).where(*mine, n.day == first)
+    c.execute(less.values(number=n.number - 1))
+
+
 GROWING = (
     *("read", "staged", "delivered", "invalid", "rejected", "resent", "assumed"),
     *("removed", "replaced"),

@@ -12,12 +12,13 @@ from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 
 from connector.basis import dataclass
 from connector.ledger.contacts import contacts
+from connector.ledger.counts import count_pruned_less
 from connector.ledger.deeds import DEED, Entry, end_hold, note, void_standing
 from connector.ledger.deeds import FORGOTTEN as FORGOT
 from connector.ledger.leases import Book
 from connector.ledger.mirrored import Aim, changes, has_lost_its_rows
 from connector.ledger.moving import FORGOTTEN, Move, Row, Told, move
-from connector.ledger.ownership import remember_removed, rows_with
+from connector.ledger.ownership import remember_removed, rows_with, whose_pruned
 from connector.ledger.paging import open_rows
 from connector.ledger.records import Run
 from connector.ledger.tables import (
@@ -203,10 +204,12 @@ class Persons(Book, HeldRows):
                 void_standing(c, lease.activation, CHANGED_SINCE)
 
     @repeated
-    def forget_pruned(self, by: str) -> None:
+    def forget_pruned(self, by: str, interaction_id: str, near: str) -> None:
         """Put on record that the interaction of a row is deleted of which the ledger holds nothing
-        any more."""
+        any more: it is counted as delivered no more. `near`: an activation whose rows go there."""
         with transaction(self._engine) as c:
+            for name in whose_pruned(c, near, interaction_id):
+                count_pruned_less(c, name)
             note(c, Entry(FORGOT, by, details={"rows": 0, "interactions": 1}))
 
     @repeated

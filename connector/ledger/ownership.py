@@ -137,6 +137,15 @@ def of_pruned(c: Connection, activation: str, ids: Collection[str]) -> set[str]:
     return {by_halves[row[0], row[1]] for row in found if row[2] in near}
 
 
+def whose_pruned(c: Connection, activation: str, name: str) -> list[str]:
+    """The activation whose pruned row had the interaction `name`, at the destination of
+    `activation`; none where none had."""
+    (high, low), own = halves_of(digest_of(name)), pruned_interactions.c
+    here = (pruned.c.number == own.activation, own.high == high, own.low == low)
+    near = neighbours(c, activation)
+    return [row[0] for row in c.execute(select(pruned.c.activation).where(*here)) if row[0] in near]
+
+
 @dataclass(frozen=True, slots=True)
 class Owner:
     """Whose an interaction is by now. `answered`: the destination had given it the id itself; else

@@ -123,6 +123,8 @@ def test_a_person_is_forgotten_whose_rows_are_pruned_and_that_is_on_record(shop:
     gone = 3 - len(shop.sandbox.engage.interactions())
     assert (done.code, done.json["deleted"]) == (0, gone)
     assert gone > 0
+    (status,) = shop.connector("status", "--json").json["activations"]
+    assert status["counts"]["delivered"] == 3 - gone  # as many as are there
     assert any("Mails" in said for said in done.json["notes"])
     entries = shop.connector("audit", "--json").json["entries"]
     forgotten = [entry["by"] for entry in entries if entry["what"] == "forgotten"]
