@@ -26,21 +26,23 @@ class InLine(Turns):
     def waiting_for_turns(self, caps: Mapping[str, Cap]) -> dict[str, Waiting]:
         """The same of several activations, each with its cap."""
         found: dict[tuple[str, str], Waiting] = {}
+        recorded = {name: self._name(name) for name in caps}
         there = func.sum(case((IS_PENDING, 0), else_=1))
-        for part in chunks(list(caps)):
+        for part in chunks(list(recorded.values())):
             query = select(t.activation, t.cap, func.count(), func.min(t.at), there)
             query = query.select_from(turns.join(deliveries, WAITS)).where(
                 t.activation.in_(part), t.at > wall(), IS_TO_BE_SENT
             )
             for name, word, number, at, replaced in self._all(query.group_by(t.activation, t.cap)):
                 found[name, word] = Waiting(int(number), at, int(replaced))
-        return {name: found.get((name, cap.word), Waiting(0, None)) for name, cap in caps.items()}
+        nobody = Waiting(0, None)
+        return {name: found.get((recorded[name], cap.word), nobody) for name, cap in caps.items()}
 
     def next_turn(self, activation: str, cap: Cap, later: bool = False) -> int | None:
         """Milliseconds until the first row that waits may go; `later`: the first that may not yet.
         None when none waits."""
         now = wall()
-        mine = (t.activation == activation, t.cap == cap.word, IS_PENDING)
+        mine = (t.activation == self._name(activation), t.cap == cap.word, IS_PENDING)
         query = select(func.min(t.at)).select_from(turns.join(deliveries, WAITS)).where(*mine)
         (at,) = self._first(query.where(t.at > now) if later else query)
         return None if at is None else max(0, at - now)
@@ -48,7 +50,7 @@ class InLine(Turns):
     def turn_came(self, activation: str, cap: Cap) -> datetime | None:
         """When the latest turn came of rows that wait still, though they may go by now: the epoch
         where a row was moved up. None where none may."""
-        mine = (t.activation == activation, t.cap == cap.word, t.at <= wall())
+        mine = (t.activation == self._name(activation), t.cap == cap.word, t.at <= wall())
         query = select(t.at).select_from(turns.join(deliveries, WAITS)).where(*mine)
         query = query.where(or_(and_(IS_PENDING, OPEN), IS_TO_BE_REPLACED))
         query = query.order_by(t.at.desc()).limit(1)

@@ -432,9 +432,10 @@ class Reports(
 
     def origin(self, activation: str) -> str | None:
         """The name under which an activation was recorded first."""
-        query = select(watermarks.c.origin).where(watermarks.c.activation == activation)
+        name = self._name(activation)
+        query = select(watermarks.c.origin).where(watermarks.c.activation == name)
         row = self._first(query)
-        return None if row is None else str(row[0] or activation)
+        return None if row is None else str(row[0] or name)
 
     def now(self) -> int:
         """The database's clock in milliseconds since 1970; 0 where there is no ledger."""

@@ -144,8 +144,9 @@ class Turns(Reader):
     ) -> dict[str, list[int]]:
         """When each of `contacts` (hashes) was sent to lately, the latest `most` times."""
         found, since = defaultdict[str, list[int]](list), wall() - cap.every
+        name = self._name(activation)
         for part in chunks(contacts):
-            for row in self._all(_taken(activation, part, since, cap.most)):
+            for row in self._all(_taken(name, part, since, cap.most)):
                 found[row.contact].append(row.at)
         return found
 

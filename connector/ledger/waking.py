@@ -45,24 +45,28 @@ class Waking(Reader):
 class Sleepers(Reader):
     """What is asked before anybody is woken."""
 
+    def recorded_as(self, activation: str) -> str:
+        """The name under which its rows are: its earlier one, until a run has taken them over."""
+        return self._name(activation)
+
     def sleepers(self, activation: str, after: int, limit: int) -> list[tuple[int, str]]:
         """The next rows after the one with the id `after` that wait for their contact, with the
         identifiers."""
-        query = _sleepers(activation).where(d.id > after).order_by(d.id).limit(limit)
+        query = _sleepers(self._name(activation)).where(d.id > after).order_by(d.id).limit(limit)
         return [(row[0], row[1]) for row in self._all(query)]
 
     def newest_sleepers(self, activation: str, before: int | None, limit: int) -> list[int]:
         """The ids of the newest such rows, newest first; `before`: only of older ones than that."""
-        query = _sleepers(activation).order_by(d.id.desc()).limit(limit)
+        query = _sleepers(self._name(activation)).order_by(d.id.desc()).limit(limit)
         return [
             row[0] for row in self._all(query if before is None else query.where(d.id < before))
         ]
 
     def is_kept(self, activation: str) -> bool:
         """Whether a person keeps it from sending: it is paused, or held."""
-        w = watermarks.c
-        paused = select(pauses.c.activation).where(pauses.c.activation == activation)
-        held = select(w.activation).where(w.activation == activation, w.held.is_not(None))
+        w, name = watermarks.c, self._name(activation)
+        paused = select(pauses.c.activation).where(pauses.c.activation.in_([activation, name]))
+        held = select(w.activation).where(w.activation == name, w.held.is_not(None))
         return any(self._first(select(paused.exists(), held.exists())))
 
 

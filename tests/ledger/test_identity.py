@@ -3,6 +3,7 @@
 import pytest
 
 from connector.ledger.records import Closing, Learnt, Opening, Remembered, Tally
+from connector.ledger.reports import Reports
 from connector.rules.delivery import Accepted, State
 from connector.rules.errors import ConfigurationError
 from connector.rules.place import Place
@@ -140,6 +141,7 @@ def test_the_first_name_of_an_activation_stays_known_however_often_it_is_renamed
 
     assert [run.origin for run in (first, second, third)] == ["visits"] * 3
     assert reports.origin("talks") == "visits"
+    assert Reports(reports._engine, {"chats": "talks"}).origin("chats") == "visits"
     assert reports.origin("visits") is None
     new = ledger.begin("visits", an_identity(row_key=("another",)))
     end(ledger, new)

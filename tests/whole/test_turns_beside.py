@@ -94,6 +94,25 @@ def test_under_another_name_it_is_the_same_activation(shop: Shop, clock: Clock) 
     assert shop.sync().run["delivered"] == 3
 
 
+def test_who_waits_is_told_under_another_name_before_any_run_of_it(
+    shop: Shop, clock: Clock
+) -> None:
+    shop.configure(more=CAP)
+    of_one(shop, 6)
+    clock(START)
+    until = shop.sync().run["next_turn"]
+
+    shop.configure(name="stays", more=f"renamed_from: visits\n    {CAP}")
+    clock(START + HOUR)
+    (status,) = shop.connector("status", "--json").json["activations"]
+    would = shop.connector("preview", "stays", "--json").json
+
+    assert (status["name"], status["per_contact"]["wait"]) == ("stays", 3)
+    assert status["per_contact"]["next_at"] == until
+    assert would["per_contact"]["wait"] == 3
+    assert would["outlook"]["would"] == "send_nothing"
+
+
 # --- mirrors --------------------------------------------------------------------------------------
 
 

@@ -129,6 +129,21 @@ def test_a_run_that_is_asked_for_while_woken_rows_are_sent_is_not_lost(shop: Sho
     assert shop.stored == {"v1": 1, "v2": 1}
 
 
+def test_rows_under_an_earlier_name_are_looked_up_before_any_run_of_the_new_one(
+    shop: Shop,
+) -> None:
+    listening(shop)
+    served = waiting(shop, "v1")
+    listening(shop, name="calls", more="renamed_from: visits")
+    until(lambda: served.status["name"] == "calls")
+    arrive(shop)
+
+    says(served, "contact.created", {"email": MAIL})
+    until(lambda: counts(served)["delivered"] == 1)
+
+    assert shop.stored == {"v1": 1}
+
+
 def test_a_webhook_about_somebody_else_looks_nobody_up(shop: Shop) -> None:
     listening(shop)
     served = waiting(shop, "v1")
