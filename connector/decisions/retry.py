@@ -189,7 +189,7 @@ class RetryRun:
                 raise ConfigurationError(f'run {self.run_id} is one of "{name}"')
             self.app.home(name, reports.homes()[name])
             standing, undone = reports.standing(self.run_id), reports.releasable(self.run_id)
-        activation = self.app.settings.activation(name)
+        (activation,) = self.app.activations([name])
         by = self.person.text
         return RunPlan(self.run_id, activation, self._chosen(undone), standing, by)
 

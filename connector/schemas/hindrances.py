@@ -15,13 +15,23 @@ from connector.sync.preflight import refuse_misfits
 MOST_REASONS = 10
 
 
-def refuse_unsettled(standings: Mapping[str, Standing], configured: Collection[str]) -> None:
+def refuse_unsettled(
+    standings: Mapping[str, Standing],
+    configured: Collection[str],
+    activations: Mapping[str, Activation],
+) -> None:
     """Raises ConfigurationError with all that has to be settled before a schema is replaced that
-    these activations send to."""
-    problems = []
+    the activations of `standings` have sent to. `configured`: those of them that are configured;
+    `activations`: all that are."""
+    problems, renamed = [], {a.renamed_from: name for name, a in activations.items()}
     for name, standing in standings.items():
         doubts = sum(standing.counts.get(s, 0) for s in MAY_BE_THERE)
-        if name not in configured and standing.counts:
+        if name not in configured and standing.counts and (now := renamed.get(name)):
+            problems.append(
+                f'"{name}" is called "{now}" now, and a run of that takes its rows over:'
+                f" `connector sync {now}` first"
+            )
+        elif name not in configured and standing.counts:
             problems.append(
                 f'"{name}" has sent to this schema and is no longer configured, so its rows could'
                 " not be sent again. Put it back (paused: true is enough) for the replacement"

@@ -155,7 +155,7 @@ class Replace:
             raise ConfigurationError(draft.difference.incompatibility)
         names = [use.activation for use in plan.uses]
         standings = book.standings(catalogue.place, catalogue.names, draft.schema_id, names)
-        refuse_unsettled(standings, configured(plan.uses))
+        refuse_unsettled(standings, configured(plan.uses), catalogue.activations)
         for name in configured(plan.uses):
             refuse_misfits(catalogue.activations[name], draft.definition.schema)
 

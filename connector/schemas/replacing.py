@@ -162,7 +162,7 @@ async def _begin(work: Replacing) -> None:
     standings = await asyncio.to_thread(
         book.standings, catalogue.place, catalogue.names, planned.schema_id, list(work.flows)
     )
-    refuse_unsettled(standings, work.flows)
+    refuse_unsettled(standings, work.flows, catalogue.activations)
     number = sum(s.counts.get(State.DELIVERED, 0) for s in standings.values())
     if number != planned.interactions:
         raise ConfigurationError(

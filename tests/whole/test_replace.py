@@ -336,6 +336,20 @@ def test_an_activation_that_is_no_longer_configured_is_to_be_put_back(filled: Sh
     assert deletes(filled) == 0
 
 
+def test_rows_under_an_earlier_name_are_to_be_taken_over_first(filled: Shop) -> None:
+    filled.configure(name="calls", more="renamed_from: visits")
+
+    done = replaced(filled)
+
+    assert done.code == 2
+    assert "`connector sync calls` first" in done.json["error"]["message"]
+    assert "Put it back" not in done.json["error"]["message"]
+    assert deletes(filled) == 0
+    filled.sync()
+    assert replaced(filled).code == 0
+    assert_all_is_there_once(filled)
+
+
 def test_a_schema_is_not_replaced_under_a_run(filled: Shop) -> None:
     filled.configure(settle_after="3m")
     filled.add({"id": "slow"})

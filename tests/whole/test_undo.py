@@ -417,6 +417,20 @@ def test_a_release_is_asked_about_too(shop: Shop) -> None:
     assert counts(shop) == {"pending": 3}
 
 
+def test_a_run_under_an_earlier_name_is_released_once_it_is_taken_over(shop: Shop) -> None:
+    run_id = a_run(shop, 3)
+    undo(shop, run_id)
+    shop.configure(name="calls", more="renamed_from: visits")
+
+    early = shop.connector("release", run_id, "--yes")
+
+    assert early.code == 2
+    assert "`connector sync calls` first" in early.err
+    shop.sync()
+    assert shop.connector("release", run_id, "--yes").code == 0
+    assert shop.sync().run["delivered"] == 3
+
+
 # --- what was not found, and is young -----------------------------------------------------------
 
 
