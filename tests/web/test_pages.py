@@ -43,7 +43,7 @@ PAGES = (
 BREADTHS = (1280, 768, 360)
 STOPPED = (
     "insert into runs (run_id, activation, status, started_at, finished_at, error, kind, retryable)"
-    " values ('stopped', 'wishlist', 'stopped', ?1, ?1 + 900, 'HTTP 503 from the destination',"
+    " values ('stopped', 'wishlist', 'stopped', :now, :now + 900, 'HTTP 503 from the destination',"
     " 'destination', true)"
 )
 
@@ -58,7 +58,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with running(engage=an_engage()) as sandbox:
         make_project(folder, sandbox, size, lambda *words: run([*config, *words]))
         with closing(sqlite3.connect(folder / ".connector" / "ledger.db")) as ledger, ledger:
-            ledger.execute(STOPPED, (int(time.time() * 1000),))
+            ledger.execute(STOPPED, {"now": int(time.time() * 1000)})
         with closing(duckdb.connect(str(folder / "shop.duckdb"))) as warehouse:
             warehouse.execute("update visits set rating = 5")  # somebody has mended the model
         _have_no_turn_soon(folder / "activations.yaml")

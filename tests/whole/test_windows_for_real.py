@@ -14,7 +14,7 @@ import zoneinfo
 from pathlib import Path
 
 from tests.whole.shop import Shop
-from tests.whole.test_serve import started, until
+from tests.whole.test_serve import Served, started, until
 
 DAY = 86_400
 NOON = DAY // 2
@@ -68,6 +68,12 @@ def test_a_run_that_lasts_into_the_night_ends_in_order(shop: Shop) -> None:
     assert max(times(shop)) < now + left + 3, "what was on record by then goes out, and no more"
 
 
+def rows_and_window(served: Served) -> tuple[int, bool]:
+    """How many rows wait to be sent, and whether the window is open, at one time."""
+    status = served.status
+    return status["counts"]["pending"], status["window"]["open"]
+
+
 def test_serve_begins_a_run_when_a_window_opens(shop: Shop) -> None:
     left = soon(shop, 5)
     shop.configure(more=send("12:00-20:00", NEVER))
@@ -76,8 +82,7 @@ def test_serve_begins_a_run_when_a_window_opens(shop: Shop) -> None:
     served = started(shop, **zone_of(shop, now, NOON - left))
     assert served.post("/api/sync/visits").status_code == 202
 
-    until(lambda: served.status["counts"]["pending"] == 20)
-    assert (times(shop), served.status["window"]["open"]) == ([], False)
+    until(lambda: rows_and_window(served) == (20, False))
     until(lambda: len(times(shop)) == 20)
 
     assert min(times(shop)) >= now + left
