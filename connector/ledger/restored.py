@@ -11,7 +11,18 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, case, exists, or_, select, text, true, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    case,
+    exists,
+    literal,
+    or_,
+    select,
+    text,
+    true,
+    update,
+)
 from sqlalchemy.exc import DBAPIError
 
 from connector.basis import dataclass
@@ -146,8 +157,12 @@ def distrust(c: Connection, now: int, newest: int = 0) -> Generation:
         .values({column.name: None for column in CLOCKS_OF_DOUBTS})
     )
     counted = ledgers.c.generation
-    reached = case((counted < newest, newest), else_=counted)
-    values: dict[str, Any] = {"restored_at": now, "generation": reached + 1}
+    seen, moment = literal(newest, BigInteger), literal(now, BigInteger)
+    reached = case((counted < seen, seen), else_=counted) + 1
+    # nothing counts up once a millisecond: beyond whatever this ledger has reached in a life that
+    # nothing here knows of, so that a backup from there is not taken for what goes on here
+    number = case((reached < moment, moment), else_=reached)
+    values: dict[str, Any] = {"restored_at": now, "generation": number}
     if here := server_of(c):
         values["server"] = here
     row: Any = c.execute(

@@ -61,6 +61,33 @@ def status(shop: Shop) -> dict[str, object]:
     return document  # type: ignore[no-any-return]
 
 
+def test_a_backup_from_what_came_after_the_one_that_was_put_back_is_noticed(shop: Shop) -> None:
+    """It may have counted further than the ledger that goes on from an older backup has by then."""
+    shop.configure(**SOON)
+    shop.add_many(3)
+    shop.sync()
+    older = backup(shop).rename(shop.path / "older.db")
+    beside = {file: file.read_bytes() for file in shop.ledger_file.parent.glob("ledger.db.*")}
+    for _ in range(12):
+        shop.sync()
+    newer = backup(shop)
+    restore(shop, older)  # with all that stands beside it, as a machine is put back
+    for file in shop.ledger_file.parent.glob("ledger.db.*"):
+        file.unlink()
+    for file, content in beside.items():
+        file.write_bytes(content)
+    assert shop.connector("restored").code == 0
+    shop.add_many(4, first=3)
+    assert shop.sync("--wait").run["delivered"] == 4
+
+    restore(shop, newer)
+    done = shop.sync("--wait")
+
+    assert "put back from a backup" in done.run["notes"][0]
+    assert done.run["delivered"] == 4  # found, all without a POST
+    assert shop.posts == 7
+
+
 def test_rows_sent_after_the_backup_are_found_and_not_sent_again(shop: Shop) -> None:
     shop.configure(**SOON)
     shop.add_many(20)
