@@ -10,7 +10,13 @@ from connector.rules.needs import needs_of
 from connector.show.status import show_status
 from tests.test_layout import a_terminal
 
-RUN = {"run_id": "r1", "status": "stopped", "started_at": "2026-11-26T15:27:55.123Z", "by": None}
+RUN = {
+    "run_id": "r1",
+    "status": "stopped",
+    "started_at": "2026-11-26T15:27:55.123Z",
+    "by": None,
+    "resting": 0,
+}
 TROUBLES: list[tuple[dict[str, Any], str]] = [
     ({"held": "too many", "state": "held"}, "held: too many -> connector approve a7"),
     (
