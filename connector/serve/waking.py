@@ -180,6 +180,8 @@ class Waker:
                 pause = max(BLIND_EVERY, (most - room) / (SHARE * rate))
                 self._blind_from[destination] = time.monotonic() + pause
         woken = {name: rows for name, rows in woken.items() if rows}
+        if not woken:
+            return {}
         with service.app.reports() as reports:
             recorded = {name: reports.recorded_as(name) for name in woken}
         for name, rows in woken.items():  # on record, too: a run that may only come later looks

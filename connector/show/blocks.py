@@ -149,3 +149,9 @@ def rests(run: Document) -> str:
     """That rows of a run rest, until when, and why one of them does."""
     until = rest_until(run["resting"], moment(run["next_try"]))
     return f"{until} ({run['rests_for']})." if run["rests_for"] else f"{until}."
+
+
+def still_rests(document: Document) -> str | None:
+    """The same of an activation, by its last run; None where no row of it rests any more."""
+    last = document["last_run"]
+    return rests(last) if last and last["resting"] and document["counts"]["pending"] else None

@@ -20,7 +20,7 @@ from connector.show.blocks import (
     lasting,
     match_rate,
     moment,
-    rests,
+    still_rests,
 )
 from connector.show.layout import Cell, out, verbatim
 
@@ -123,9 +123,8 @@ def _more(console: Console, documents: Sequence[Document]) -> None:
                 f" the first may go at {first}."
             )
     for document in documents:
-        last, name = document["last_run"], verbatim(document["name"])
-        if last and last["resting"] and document["counts"]["pending"]:
-            console.print(f"[bold]{name}[/]: {verbatim(rests(last))}")
+        if resting := still_rests(document):
+            console.print(f"[bold]{verbatim(document['name'])}[/]: {verbatim(resting)}")
     for document in documents:
         lane = Lane(document["name"], document["priority"], document["share"])
         if among := lane_text(lane):

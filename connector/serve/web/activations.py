@@ -26,7 +26,7 @@ from connector.serve.web.glance import glances
 from connector.serve.web.model import Shapes, coloured, mapped, next_times, sql_of
 from connector.serve.web.page import ZONE, confirm, form_of, lasting, page, said
 from connector.serve.web.persons import Role, demand, person_of
-from connector.show.blocks import cap_text, rests
+from connector.show.blocks import cap_text, still_rests
 from connector.show.limits import approval_text, limits_text
 from connector.show.outlook import MIRRORED, outlook_text
 from connector.show.preview import (
@@ -87,13 +87,10 @@ def _told(service: Service, found: Activation) -> dict[str, Any]:
     papers = receipts(service.app, name, FIRST_RECEIPTS)
     destination = service.app.settings.project.destination_of(found)
     window = window_of(found, service.app.settings.project.warehouse.timezone)
-    last = document["last_run"]
     return {
         "a": document,
-        "rests": [rests(last)]
-        if last and last["resting"] and document["counts"]["pending"]
-        else [],
-        "notes": notes_of(last) if last else (),
+        "rests": still_rests(document),
+        "notes": notes_of(document["last_run"]) if document["last_run"] else (),
         "rate": _rate(service, destination, document["running"] is not None),
         "rhythm": rhythm_and_zone(found.schedule),
         "verified": rhythm_and_zone(found.verify.schedule if found.verify else None),
