@@ -89,6 +89,8 @@ class Plan:
     besides: Besides = field(default_factory=Besides)
     cached_as: Collection[str] = ()
     """Under which digests look-ups of the names are kept."""
+    within: Collection[str] = ()
+    """The activations that were looked through, as they are recorded."""
 
     @property
     def kept_trials(self) -> list[HeldTrial]:
@@ -270,10 +272,10 @@ class Forget:
         contacts, DestinationUnusable when the destination cannot say whose they are."""
         with self.app.reports() as reports:
             recorded = reports.homes()
-            for name in self.only:
-                if name not in recorded:
-                    self.app.settings.activation(name)  # one that never ran holds nothing
-            identities = {n: i for n, i in recorded.items() if not self.only or n in self.only}
+            only = {reports.recorded_as(name): name for name in self.only}
+            for name in only.keys() - recorded.keys():
+                self.app.settings.activation(only[name])  # one that never ran holds nothing
+            identities = {n: i for n, i in recorded.items() if not self.only or n in only}
             plan = self._known(reports, self.names, list(identities))
             if not self.interactions:
                 return plan
@@ -299,8 +301,9 @@ class Forget:
             trials=reports.trials_of(everybody),
             changes=reports.changes_about(everybody, activations),
             everybody=everybody,
-            besides=reports.kept_besides(everybody, cached_as, ids),
+            besides=reports.kept_besides(everybody, cached_as, ids, activations),
             cached_as=cached_as,
+            within=activations,
         )
 
     def _cached_as(self, names: Collection[str]) -> set[str]:
@@ -323,7 +326,8 @@ class Forget:
         foreign, unknown = 0, []
         for destination in dict.fromkeys(home.destination for home in homes.values()):
             here = {n: home for n, home in homes.items() if home.destination == destination}
-            configured = [a for n, a in self.app.settings.project.activations.items() if n in here]
+            every = self.app.settings.project.activations.items()
+            configured = [a for name, a in every if reports.recorded_as(name) in here]
             async with self.app.destination(destination) as client:
                 contacts = await _contacts(plan, set(here), configured, client)
                 for target in sorted({home.schema_id for home in here.values()}):
@@ -358,8 +362,9 @@ class Forget:
                 done = await Forgetting(plan, workshop, stop, thread).forget(self.plan)
                 everybody = [*plan.everybody, *plan.besides.contact_ids]
                 ledger, rows = workshop.ledger, [row.delivery_id for row in plan.rows]
-                await thread.call(ledger.forget_contacts, everybody, plan.cached_as)
-                await thread.call(ledger.forget_turns, everybody, rows)
+                if done.error is None:  # else rows wait for their turn still
+                    await thread.call(ledger.forget_contacts, everybody, plan.cached_as)
+                    await thread.call(ledger.forget_turns, everybody, rows, plan.within)
                 done.overwritten = await thread.call(ledger.pack)
             return done
 

@@ -121,20 +121,28 @@ class HeldRows(Reader):
         return {name: int(number) for name, number in self._all(about)}
 
     def kept_besides(
-        self, contact_ids: Collection[str], digests: Collection[str], rows: Collection[int]
+        self,
+        contact_ids: Collection[str],
+        digests: Collection[str],
+        rows: Collection[int],
+        activations: Collection[str],
     ) -> Besides:
         """What is kept of the person beside their rows: `contact_ids` and `digests` of identifiers
-        are those that are known, `rows` theirs."""
+        are those that are known, `rows` theirs. Turns are counted in `activations` alone."""
         about = is_cached(contact_ids, digests)
         found = self._all(select(contacts.c.contact_id).where(about))
         ids = {row[0] for row in found}
-        return Besides(sorted(ids), len(found) + self._number_of_turns({*contact_ids, *ids}, rows))
+        their_turns = self._number_of_turns({*contact_ids, *ids}, rows, activations)
+        return Besides(sorted(ids), len(found) + their_turns)
 
-    def _number_of_turns(self, contact_ids: Collection[str], rows: Collection[int]) -> int:
+    def _number_of_turns(
+        self, contact_ids: Collection[str], rows: Collection[int], activations: Collection[str]
+    ) -> int:
         """How many turns are theirs. One that is a row's and the contact's counts twice."""
         ledger = self._first(select(ledgers.c.identity))
         mine = [] if ledger is None else [digest_of(str(ledger[0]), one) for one in contact_ids]
-        which = [turns.c.contact.in_(part) for part in chunks(mine)]
+        here = turns.c.activation.in_(list(activations))
+        which = [and_(here, turns.c.contact.in_(part)) for part in chunks(mine)]
         which += [turns.c.delivery_id.in_(part) for part in chunks(rows)]
         counted = (select(func.count()).select_from(turns).where(those) for those in which)
         return sum(int(self._first(query)[0]) for query in counted)

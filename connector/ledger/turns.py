@@ -181,13 +181,17 @@ class Turns(Reader):
         return found
 
     @repeated
-    def forget_turns(self, contact_ids: Collection[str], rows: Collection[int]) -> None:
-        """Remove what is known of when somebody was sent to: by contact ids, and by their rows."""
+    def forget_turns(
+        self, contact_ids: Collection[str], rows: Collection[int], activations: Collection[str]
+    ) -> None:
+        """Remove what is known of when somebody was sent to: by contact ids in `activations`, and
+        by their rows."""
         identity = str(self._first(select(ledgers.c.identity))[0])
         contacts = [digest_of(identity, contact_id) for contact_id in contact_ids]
         with transaction(self._engine) as c:
             for part in chunks(contacts):
-                c.execute(delete(turns).where(t.contact.in_(part)))
+                mine = (t.activation.in_(list(activations)), t.contact.in_(part))
+                c.execute(delete(turns).where(*mine))
             for ids in chunks(rows):
                 c.execute(delete(turns).where(t.delivery_id.in_(ids)))
 

@@ -223,8 +223,11 @@ def test_who_is_forgotten_has_no_turns(ledger, engine):
     ledger.record(run, [replace(opening(rows["r1"]), turn=turn)])
     ledger.record(run, [replace(opening(rows["r2"]), turn=Turn("another", wall()))])
 
-    ledger.forget_turns(["c-1"], [])
+    ledger.forget_turns(["c-1"], [], ["others"])
+    elsewhere = len(select(engine, "select contact from turns"))
+    ledger.forget_turns(["c-1"], [], [REVIEWS])
 
+    assert elsewhere == 2
     assert [row.contact for row in select(engine, "select contact from turns")] == ["another"]
 
 

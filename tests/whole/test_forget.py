@@ -319,6 +319,42 @@ def test_rows_under_the_contact_s_own_id_are_found_by_the_look_up(shop: Shop) ->
     assert contact_id(1).encode() not in bytes_of_the_ledger(shop)
 
 
+def test_a_forgetting_that_was_stopped_moves_nobody_up_in_line(shop: Shop) -> None:
+    shop.configure(more="per_contact: {most: 2, every: 1d}")
+    shop.add(*({"id": f"v{i}"} for i in range(5)))
+    first = shop.sync().run
+    shop.sandbox.behaviour = behaving(delete_faults=Faults(status_before={500: 1}))
+
+    stopped = forget(shop, "--contact", contact_id(1), "--delete-interactions")
+    shop.sandbox.behaviour = behaving()
+    later = shop.sync().run
+    done = forget(shop, "--contact", contact_id(1), "--delete-interactions")
+
+    assert (first["delivered"], stopped.code) == (2, 3)
+    assert (later["delivered"], later["for_turn"]) == (0, 3)
+    assert (done.code, shop.stored) == (0, {})
+    with shop.ledger_connection() as ledger:
+        assert ledger.execute("select count(*) from turns").fetchone() == (0,)
+
+
+def test_forgetting_in_one_activation_moves_nobody_up_in_line_of_another(shop: Shop) -> None:
+    shop.configure(more="per_contact: {most: 2, every: 1d}")
+    text = shop.config.read_text()
+    others = text.partition("activations:\n")[2].replace("  visits:", "  others:", 1)
+    shop.config.write_text(f"{text}\n{others}")
+    shop.add(*({"id": f"v{i}"} for i in range(5)))
+    shop.connector("sync")
+
+    chosen = ("--contact", contact_id(1), "--activation", "others")
+    done = forget(shop, *chosen)
+    again = forget(shop, *chosen)
+    run = shop.connector("sync", "visits", "--json").run
+
+    assert (done.code, done.json["activations"]) == (0, ["others"])
+    assert again.json["status"] == "planned"  # since there is nothing more
+    assert (run["delivered"], run["for_turn"]) == (0, 3)
+
+
 def test_rows_of_chosen_activations_alone(shop: Shop) -> None:
     two_persons_wait(shop)
 
@@ -328,6 +364,29 @@ def test_rows_of_chosen_activations_alone(shop: Shop) -> None:
     assert nowhere.code == 2
     assert 'did you mean "visits"?' in nowhere.json["error"]["message"]
     assert here.json["forgotten"] == 5
+
+
+def test_rows_of_a_chosen_activation_are_found_under_its_earlier_name(shop: Shop) -> None:
+    two_persons_wait(shop)
+    shop.configure(name="seen", more="renamed_from: visits")
+
+    done = forget(shop, "--contact", ANNA, "--activation", "seen")
+
+    assert (done.code, done.json.get("forgotten")) == (0, 5)
+    assert ANNA.encode() not in bytes_of_the_ledger(shop)
+
+
+def test_interactions_of_a_row_under_an_earlier_name_are_found_by_its_identifier(
+    shop: Shop,
+) -> None:
+    shop.configure(identifier="email")
+    shop.add({"id": "v1", "contact": "c1@example.com"})
+    shop.sync()
+    shop.configure(name="seen", more="renamed_from: visits", contact_cache="0s")
+
+    done = forget(shop, "--contact", "c1@example.com", "--delete-interactions")
+
+    assert (done.code, done.json["deleted"], shop.stored) == (0, 1, {})
 
 
 def test_rows_in_doubt_are_told_and_given_up(shop: Shop) -> None:
