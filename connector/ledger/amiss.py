@@ -10,6 +10,7 @@ from connector.ledger.counts import FEW, counts_of
 from connector.ledger.engine import nothing
 from connector.ledger.generation import GenerationFile
 from connector.ledger.identity import identity_problems
+from connector.ledger.known_by import knows_otherwise
 from connector.ledger.records import Identity, stored_identity
 from connector.ledger.restored import ANOTHER, FILE_GONE, contradiction, itself, seen_beside
 from connector.ledger.tables import watermarks
@@ -19,7 +20,7 @@ from connector.rules.errors import Problem
 w = watermarks.c
 OF_IDENTITY = (
     *(w.activation, w.origin, w.destination, w.schema_id, w.row_key, w.type, w.address),
-    w.reference_prefix,
+    *(w.reference_prefix, w.identifier),
 )
 
 
@@ -96,5 +97,7 @@ def _is_the_same(known: Any, identity: Identity) -> bool:
     if same != (identity.destination, identity.schema_id, identity.row_key):
         return False
     if known.reference_prefix not in (None, identity.prefix):
+        return False
+    if knows_otherwise(known, identity):
         return False
     return here is None or was.place is None or here.covers(was.place)

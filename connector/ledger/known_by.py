@@ -29,10 +29,16 @@ def was_known_by(known: Any) -> tuple[str, ...]:
     return tuple(json.loads(known.identifier)) if known.identifier else ()
 
 
+def knows_otherwise(known: Any, identity: Identity) -> bool:
+    """Whether contacts are known by something else now than what is recorded."""
+    was, now = was_known_by(known), identity.known_by
+    return bool(was and now and was != now)
+
+
 def hindrances(c: Connection, identity: Identity, known: Any) -> Iterator[str]:
     """Why contacts cannot be known by something else yet."""
     was, now = was_known_by(known), identity.known_by
-    if not was or not now or was == now:
+    if not knows_otherwise(known, identity):
         return
     edited = f"its contacts were known by {said(was)} and are by {said(now)} now, while"
     mine = (d.activation == known.activation, OPEN)
@@ -61,7 +67,7 @@ def hindrances(c: Connection, identity: Identity, known: Any) -> Iterator[str]:
 def otherwise(identity: Identity, known: Any) -> str | None:
     """Why rows that are not sent yet are not sent as they are recorded; None: they are."""
     was, now = was_known_by(known), identity.known_by
-    if not was or not now or was[0] == now[0]:
+    if not knows_otherwise(known, identity) or was[0] == now[0]:
         return None
     return (
         f"{KNOWN_OTHERWISE}: its contact was known by {was[0]} and would be looked up by {now[0]}"

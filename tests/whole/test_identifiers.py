@@ -165,6 +165,8 @@ def test_a_row_in_doubt_is_settled_as_it_was_sent(shop: Shop, then: str) -> None
         assert done.code == 2
         assert "while 1 row is not settled that may have been sent under the former" in done.said
         assert "Put it back and let `connector sync --wait` settle them" in done.said
+    (status,) = shop.connector("status", "--json").json["activations"]
+    assert "while 1 row is not settled" in status["refused"]
     assert shop.connector("quarantine", "settle", "visits", "v1", "--absent", "--yes").code == 2
     shop.configure(identifier="customKey")
     assert shop.sync("--wait").run["delivered"] == 1
