@@ -23,6 +23,7 @@ from connector.rules.deed import Document
 from connector.rules.delivery import State
 from connector.rules.errors import HELD
 from connector.rules.hold import Hold
+from connector.rules.needs import as_called
 
 MOST_LISTED = 20_000
 """Rows of which each has a digest of its own in a plan; of more there is one of all."""
@@ -136,7 +137,7 @@ class HeldRuns(Reader):
             if not held:
                 return None
             figures = Hold.of(held)
-            reason, editor = _reason(c, name), _editor(c, name)
+            reason, editor = _reason(c, name, self._called(c, name)), _editor(c, name)
         rows, examples = self.held_rows(activation)
         if figures.empty:  # what a model without rows says is recorded once that is believed
             rows, examples = replace(rows, count=figures.live), self._some_live(name)
@@ -229,7 +230,9 @@ class HeldRuns(Reader):
                     approval = approved.get(row.activation)
                     usable = approval if approval and approval.is_usable else None
                     figures = Hold.of(row.held)
-                    found[row.activation] = Held(_reason_in(row.notes), figures, usable)
+                    called = self._called(c, row.activation)
+                    reason = as_called(_reason_in(row.notes), called, row.activation)
+                    found[row.activation] = Held(reason, figures, usable)
         return {name: found[of] for name, of in recorded.items() if of in found}
 
     def waits_for_approval(self, activation: str) -> bool:
@@ -366,10 +369,10 @@ def _short(secret: bytes, text: str) -> str:
     return blake2b(text.encode(errors="replace"), key=secret, digest_size=8).hexdigest()
 
 
-def _reason(c: Connection, activation: str) -> str:
+def _reason(c: Connection, activation: str, called: str) -> str:
     of_it = (runs.c.activation == activation, runs.c.status == HELD)
     found = c.execute(select(runs.c.notes).where(*of_it).order_by(runs.c.started_at.desc())).first()
-    return _reason_in(found[0] if found else None)
+    return as_called(_reason_in(found[0] if found else None), called, activation)
 
 
 def _reason_in(notes: str | None) -> str:

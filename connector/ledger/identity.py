@@ -116,13 +116,6 @@ def _problems(c: Connection, activation: str, identity: Identity, known: Any) ->
     ]
 
 
-def recorded_name(c: Connection, activation: str, renamed_from: str | bool | None) -> str:
-    """The name under which the ledger has the rows of `activation`."""
-    if not renamed_from or home_row(c, activation) is not None:
-        return activation
-    return str(renamed_from)
-
-
 def _recorded(c: Connection, activation: str, identity: Identity) -> Any:
     """What is recorded of it, under its name or its earlier one."""
     known = home_row(c, activation)

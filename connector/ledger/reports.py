@@ -24,7 +24,7 @@ from connector.ledger.counts import (
 from connector.ledger.days import day_number
 from connector.ledger.engine import nothing
 from connector.ledger.forgetting import HeldRows
-from connector.ledger.identity import identity_problems, recorded_name
+from connector.ledger.identity import identity_problems
 from connector.ledger.in_line import InLine
 from connector.ledger.leases import WOKEN, who_has
 from connector.ledger.mirrored import MirroredRows
@@ -50,6 +50,7 @@ from connector.ledger.records import (
     moment,
     stored_identity,
 )
+from connector.ledger.renamed import Renamed
 from connector.ledger.restored import is_suspect
 from connector.ledger.run_list import RUNS, RunList, run_documents
 from connector.ledger.services import Service, living
@@ -90,6 +91,7 @@ d = deliveries.c
 
 
 class Reports(
+    Renamed,
     Questions,
     SentRows,
     HeldRows,
@@ -190,7 +192,7 @@ class Reports(
             newest: dict[str, Document] = {}
             for part in chunks(known.newest):
                 rows = c.execute(RUNS.where(runs.c.run_id.in_(part))).all()
-                documents = run_documents(c, rows)
+                documents = run_documents(c, rows, self._called)
                 newest |= {document["activation"]: document for document in documents}
             paused = paused_by(c, [*activations, *names])
         none = dict.fromkeys((state.value for state in State), 0)
@@ -386,16 +388,6 @@ class Reports(
     def _of(self, table: Table, activation: str) -> ColumnElement[bool]:
         """The condition for what is recorded of `activation`, under its earlier name if need be."""
         return table.c.activation == self._name(activation)
-
-    def _name(self, activation: str) -> str:
-        if activation not in self._earlier:
-            return activation
-        with transaction(self._engine) as c:
-            return self._recorded(c, activation)
-
-    def _recorded(self, c: Connection, activation: str) -> str:
-        earlier = self._earlier.get(activation)
-        return activation if earlier is None else recorded_name(c, activation, earlier)
 
     def quarantine_groups(
         self,

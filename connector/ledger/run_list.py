@@ -1,7 +1,7 @@
 """Runs as they are told: the newest ones, those that are asked for, and one by its id."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, select, tuple_
@@ -15,6 +15,7 @@ from connector.ledger.tables import NOT_WELL, NOW, leases, runs, watermarks
 from connector.ledger.transaction import reading_together, transaction
 from connector.rules.deed import Document
 from connector.rules.errors import HELD, Interrupted
+from connector.rules.needs import as_called
 from connector.rules.turns import WAITS_FOR_TIME
 
 RUNS = (
@@ -77,15 +78,15 @@ class RunList(Histories):
                 query = query.limit(limit + more)
             # sorted without what is told of each, which is only read of those that are meant
             meant = RUNS.where(runs.c.run_id.in_(query)).order_by(*NEWEST)
-            found = run_documents(c, c.execute(meant).all())
+            found = run_documents(c, c.execute(meant).all(), self._called)
         return [each for each in found if which.status in (None, each["status"])][:limit]
 
     def run(self, run_id: str) -> Document | None:
         row = self._first(RUNS.where(runs.c.run_id == run_id))
-        if row is None or row.status != RUNNING:
-            return row and _document(row, {})
+        if row is None:
+            return None
         with reading_together(self._engine) as c:
-            return run_documents(c, [row])[0]
+            return run_documents(c, [row], self._called)[0]
 
 
 def newest_of(which: Which) -> Select[Any]:
@@ -109,15 +110,19 @@ def newest_of(which: Which) -> Select[Any]:
     return query.order_by(*NEWEST)
 
 
-def run_documents(c: Connection, rows: Sequence[Any]) -> list[Document]:
+def run_documents(
+    c: Connection, rows: Sequence[Any], called: Callable[[Connection, str], str]
+) -> list[Document]:
     """Runs. What they have done stands in their records; how the rows of those that go on stand is
-    looked up, for all of them at once."""
+    looked up, for all of them at once. `called`: what an activation is called now."""
+    names = {row.activation for row in rows}
     going = sorted({row.activation for row in rows if row.status == RUNNING})
     standing = open_counts_of(c, going)
-    return [_document(row, standing.get(row.activation, {})) for row in rows]
+    now = {name: called(c, name) for name in names}
+    return [_document(row, standing.get(row.activation, {}), now[row.activation]) for row in rows]
 
 
-def _document(row: Any, standing: Mapping[str, int]) -> Document:
+def _document(row: Any, standing: Mapping[str, int], called: str) -> Document:
     """One. What was killed outright could not write so, and the next run has not yet: it counts as
     stopped all the same."""
     goes_on, holder = row.status == RUNNING, process_of(row.holder)
@@ -138,7 +143,9 @@ def _document(row: Any, standing: Mapping[str, int]) -> Document:
         "error": SILENT if silent else row.error,
         "kind": HELD if row.status == HELD else kind,
         "retryable": retryable,
-        "notes": json.loads(row.notes) if row.notes else [],
+        "notes": [
+            as_called(note, called, row.activation) for note in json.loads(row.notes or "[]")
+        ],
         "contacts": json.loads(row.contacts) if row.contacts else None,
         "by": row.by,
         "tag": row.tag,

@@ -122,6 +122,10 @@ class Reader:
         """The name under which the activation is recorded."""
         return activation
 
+    def _called(self, c: Connection, recorded: str) -> str:
+        """The name that an activation has now which is `recorded` under that one."""
+        return recorded
+
     @repeated
     def _all(self, query: Executable) -> Sequence[Any]:
         with reading(self._engine) as c:

@@ -3,6 +3,7 @@
 The terminal and the pages tell the same; a page leads to a page instead of a command.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from shlex import quote
 from typing import Protocol
@@ -38,6 +39,17 @@ TOLD = 2
 """Of the mistakes that stopped a run, how many a line tells; a check tells all."""
 
 
+SYNC = re.compile(r"(?<=`connector sync )[\w.-]+(?= --(?:approve|full)`)")
+DISCARD = re.compile(r"(?<=`connector quarantine discard )[\w.-]+(?= --state pending`)")
+
+
+def as_called(sentence: str, now: str, recorded: str) -> str:
+    """`sentence` of an earlier run, with commands that can be typed still: those that run the
+    activation name it as it is called `now`, and those that decide about its rows as they are
+    `recorded`."""
+    return DISCARD.sub(recorded, SYNC.sub(now, sentence))
+
+
 @dataclass(frozen=True, slots=True)
 class Need:
     """What needs a person, in a line. `kind`: one of COMMANDS; `run_id`: of the run that says so,
@@ -70,7 +82,10 @@ def needs_of(document: Document) -> Iterator[Need]:
     hold = document["hold"] or {}
     if document["held"] and not hold.get("approval"):
         kind = "build" if hold.get("build") else "held"  # what dbt mends is not let go as it is
-        yield Need(name, kind, f"held: {document['held'].removeprefix('held: ')}")
+        text = f"held: {document['held'].removeprefix('held: ')}"
+        # a run has to take over first what is recorded under an earlier name
+        is_under = kind == "held" and last and last["activation"] != name
+        yield Need(name, kind, text, exactly=f"connector sync {name}" if is_under else None)
     if refused := document.get("refused"):
         yield Need(name, "refused", f"no run is begun: {refused}", BAD)
     elif last and last["status"] == "stopped" and not document["paused"]:

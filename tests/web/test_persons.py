@@ -174,6 +174,25 @@ def test_nobody_is_let_in_where_the_proxy_names_nobody(shop: Shop) -> None:
     assert served.post("/api/sync/visits", **{"Sec-Fetch-Site": "cross-site"}).status_code == 403
 
 
+def test_under_another_name_the_page_approves_nothing_before_a_run_took_the_rows_over(
+    shop: Shop,
+) -> None:
+    served = served_with(shop, "")
+    served.post("/api/sync/visits")
+    until(lambda: served.status["held"] and served.status["running"] is None)
+    shop.configure(name="calls", more="renamed_from: visits")
+    until(lambda: served.status["name"] == "calls")
+
+    page = served.get("/activations/calls/held").text
+
+    assert "Approve and run" not in page
+    assert "recorded under its earlier name &#34;visits&#34;" in page
+    served.post("/api/sync/calls")
+    until(lambda: served.status["last_run"]["activation"] == "calls")
+    until(lambda: served.status["held"] and served.status["running"] is None)
+    assert "Approve and run" in served.get("/activations/calls/held").text
+
+
 def test_without_persons_a_form_says_who_approves(shop: Shop) -> None:
     served = served_with(shop, "")
     served.post("/api/sync/visits")

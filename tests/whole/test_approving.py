@@ -592,3 +592,61 @@ def test_who_approves_beside_another_command_is_told_of_that(
         ledger.let_go(lease)
 
     assert busy["error"]["kind"] == "busy"
+
+
+# --- under another name -------------------------------------------------------------------------
+
+
+def test_what_lets_a_held_run_go_names_the_activation_as_it_is_called_now(held: Shop) -> None:
+    held.configure(name="calls", more="renamed_from: visits")
+    wrong, right = "sync visits", "`connector sync calls --approve`"
+
+    (status,) = held.connector("status", "--json").json["activations"]
+    (need,) = status["needs"]
+    told = [
+        status["held"],
+        need["text"],
+        *status["last_run"]["notes"],
+        *(
+            held.connector(*command).said
+            for command in (
+                ("status",),
+                ("runs",),
+                ("explain", "calls", "v0"),
+                ("explain", "visits", "v0"),
+                ("check",),
+                ("preview", "calls"),
+            )
+        ),
+    ]
+
+    assert [each for each in told if wrong in each or right not in each] == []
+    assert need["command"] == "connector sync calls"  # nothing is approved before one has run
+    assert held.sync("--approve").run["delivered"] == 4
+
+
+def test_the_same_after_a_run_has_taken_the_rows_over_and_was_stopped(held: Shop) -> None:
+    held.configure(name="calls", more="renamed_from: visits", key="wrong")
+    assert held.sync().code == 3
+
+    (status,) = held.connector("status", "--json").json["activations"]
+
+    assert "sync visits" not in status["held"]
+    assert "`connector sync calls --approve`" in status["held"]
+    assert status["needs"][0]["command"] == "connector approve calls"
+
+
+def test_the_command_that_gives_held_rows_up_finds_them_under_their_earlier_name(
+    shop: Shop,
+) -> None:
+    shop.configure(limits="{older_than: 1h}")
+    shop.add_many(4)
+    assert shop.sync().run["status"] == "held"
+    shop.configure(name="calls", more="renamed_from: visits")
+
+    held = shop.connector("status", "--json").json["activations"][0]["held"]
+
+    assert "`connector sync calls --approve`" in held
+    assert "`connector quarantine discard visits --state pending`" in held
+    up = ("quarantine", "discard", "visits", "--state", "pending", "--yes")
+    assert shop.connector(*up).code == 0

@@ -18,6 +18,10 @@ from connector.serve.web.persons import Role, refusal, visitor_of
 from connector.show.limits import limits_text
 
 MOST_APPROVALS = 20
+UNDER = (
+    'the rows are recorded under its earlier name "{}" until a run has taken them over: run it, and'
+    " approve what it holds then"
+)
 WORDS = {
     "rows": "Rows that it lets go",
     "staged": "Staged by the run",
@@ -33,7 +37,7 @@ def held(request: Request) -> Response:
     found, shown = service.app.settings.activation(name), request.query_params.get("show") == "1"
     (document,) = service.status([name])
     with service.app.reports() as reports:
-        run = reports.held_run(name)
+        run, recorded = reports.held_run(name), reports.recorded_as(name)
         approvals = [each.document() for each in reports.approvals(name, MOST_APPROVALS)]
         bodies = reports.bodies(name, run.examples) if run else []
         standing = reports.standing_approval(name) if run else None
@@ -54,7 +58,9 @@ def held(request: Request) -> Response:
         limits=limits_text(found),
         who=_who(request, found),
         span=span_text(found.limits.approval_for),
-        refused=_refused(request, found, run) if run else None,
+        refused=(UNDER.format(recorded) if recorded != name else _refused(request, found, run))
+        if run
+        else None,
         approvals=approvals[1:] if goes else approvals,
     )
 
