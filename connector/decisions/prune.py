@@ -133,7 +133,9 @@ class Prune:
     ) -> None:
         ledger, identity = workshop.ledger, self.app.identity(activation)
         prune = partial(ledger.prune, rows=not activation.mirrors, stop=lambda: stop.asked)
-        holding = (ledger, workshop.beat, thread, stop, activation.name, identity)
+        # under its earlier name, until a run has taken its rows over
+        name = self.app.reports_from(ledger.engine).recorded_as(activation.name)
+        holding = (ledger, workshop.beat, thread, stop, name, identity)
         async with leased(*holding) as lease:
             pruned = await thread.call(prune, lease, done.plan.span)
             done.pruned[activation.name] = pruned

@@ -87,6 +87,21 @@ def test_a_person_prunes_at_once_and_is_shown_what(
     assert nothing_is_sent(shop)
 
 
+def test_rows_under_an_earlier_name_are_pruned_as_is_shown(shop: Shop) -> None:
+    a_run_of_long_ago(shop)
+    shop.add_many(1, first=3)
+    shop.sync()
+    shop.configure(name="seen", more="renamed_from: visits")
+
+    done = shop.connector("prune", "--older-than", "365d", "--yes", "--json")
+    again = shop.connector("prune", "--older-than", "365d", "--json")
+
+    (each,) = done.json["activations"]
+    assert (done.code, each["activation"], each["rows"]) == (0, "seen", 3)
+    assert again.json["activations"] == []
+    assert nothing_is_sent(shop)
+
+
 def test_of_a_run_that_stays_what_is_pruned_is_neither_proven_nor_taken_back(shop: Shop) -> None:
     old = a_run_of_long_ago(shop)
     shop.add_many(1, first=3)
