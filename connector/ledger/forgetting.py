@@ -185,11 +185,13 @@ class Persons(Book, HeldRows):
         Raises StaleMove when a row has moved since it was seen, LeaseLost.
         """
         with self._leased(lease) as (c, now):
+            wishes = 0
             for part in chunks(held.delivery_id for held in rows):
                 # a digest alone, by which it is known again while it may still be shown
                 owned = c.execute(select(d.id, d.interaction_id).where(d.id.in_(part))).all()
                 remember_removed(c, [(row[0], row[1]) for row in owned])
-                c.execute(delete(changes).where(changes.c.delivery_id.in_(part)))
+                beside = delete(changes).where(changes.c.delivery_id.in_(part))
+                wishes += c.execute(beside).rowcount
                 # the destination's words, and a person's, may name somebody
                 mine, theirs = attempts.c.delivery_id.in_(part), decisions.c.delivery_id.in_(part)
                 c.execute(update(attempts).where(mine).values(reason=None))
@@ -208,7 +210,7 @@ class Persons(Book, HeldRows):
                 )
             if has_lost_its_rows(c, lease.activation):
                 end_hold(c, lease.activation)
-            elif any(held.state is State.PENDING for held in rows):
+            elif wishes or any(held.state is State.PENDING for held in rows):
                 void_standing(c, lease.activation, CHANGED_SINCE)
 
     @repeated
@@ -225,10 +227,12 @@ class Persons(Book, HeldRows):
         """Remove what a mirror's model says of a person in rows that are recorded as somebody
         else's: the next reading says it anew, where the model still does. How many there were."""
         content = dict.fromkeys(("contact", "created_date", "payload", "digest", "about", "source"))
+        theirs = select(d.activation).select_from(changes.join(deliveries))
+        theirs = theirs.where(_about(names, activations))
         with transaction(self._engine) as c:
-            about = changes.c.delivery_id.in_(
-                select(changes.c.delivery_id).join(deliveries).where(_about(names, activations))
-            )
+            for name in c.execute(theirs.distinct()).scalars().all():
+                void_standing(c, name, CHANGED_SINCE)
+            about = changes.c.delivery_id.in_(theirs.with_only_columns(changes.c.delivery_id))
             asked = changes.c.asked_at.is_not(None)
             kept = update(changes).where(about, asked).values(aim=Aim.REMOVE, **content)
             return c.execute(kept).rowcount + c.execute(delete(changes).where(about)).rowcount

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, case, func, or_, select
 
 from connector.basis import dataclass
-from connector.ledger.deeds import DEED, UNDONE, Entry, note
+from connector.ledger.deeds import DEED, UNDONE, Entry, note, void_standing
 from connector.ledger.deeds import RELEASED as LET_GO
 from connector.ledger.leases import Book, lock
 from connector.ledger.moving import BODY, FORGOTTEN, LAST, WAS, Move, Row, Told, body, move
@@ -23,6 +23,7 @@ from connector.ledger.paging import rows_of_run, span_of, windows
 from connector.ledger.records import Run
 from connector.ledger.tables import NOW, OPEN, attempts, database_time, decisions, deliveries
 from connector.ledger.transaction import Reader, repeated, transaction
+from connector.rules.approval import CHANGED_SINCE
 from connector.rules.delivery import TO_BE_SENT, Accepted, State
 from connector.rules.interaction import Interaction
 
@@ -193,6 +194,8 @@ class Takebacks(Book, SentRows):
             key = lease.footing.known.ledger
             rows = [_again(entry, by, note, (now, key)) for entry in entries]
             moved = move(c, RELEASED_AGAIN, rows, now)
+            if moved:  # they would go with what is held
+                void_standing(c, lease.activation, CHANGED_SINCE)
             _tell(c, Entry(LET_GO, by, lease.activation, of), lease, moved)
             gone = [entry.row for entry in entries if entry.row.delivery_id in moved]
             remember_removed(c, [(row.delivery_id, row.interaction_id) for row in gone])

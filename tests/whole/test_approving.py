@@ -204,6 +204,46 @@ def test_what_has_changed_since_it_was_approved_is_not_let_go(held: Shop) -> Non
     assert held.sync().run["delivered"] == 3
 
 
+def test_what_was_released_since_it_was_approved_is_not_let_go(shop: Shop) -> None:
+    shop.add_many(2)
+    sent = str(shop.sync().run["run_id"])
+    shop.connector("undo", sent, "--yes")
+    shop.configure(limits="{rows: 2}")
+    shop.add_many(4, first=2)
+    assert shop.sync().run["status"] == "held"
+    approved(shop, "--by", "bert")
+
+    assert shop.connector("release", sent, "--yes").code == 0
+    (told,) = shop.connector("status", "--json").json["activations"]
+
+    assert told["hold"]["approval"] is None
+    assert (shop.sync().run["status"], shop.posts) == ("held", 2)
+    approved(shop, "--by", "bert")
+    assert shop.sync().run["delivered"] == 6
+
+
+@pytest.mark.parametrize("theirs", [0, 5])
+def test_what_was_forgotten_of_a_mirror_since_it_was_approved_is_not_let_go(
+    shop: Shop, theirs: int
+) -> None:
+    """A row whose contact is forgotten, or that reads as theirs now, is not replaced any more."""
+    shop.configure(more="mode: mirror", cursor="")
+    shop.add_many(5)
+    shop.sync()
+    shop.configure(limits="{rows: 2}")
+    shop.execute(f"update visits set contact = '{contact_id(5)}' where id = 'v0'")
+    shop.execute("update visits set rating = 1 + rating % 5")
+    assert shop.sync().run["status"] == "held"
+    approved(shop, "--by", "bert")
+
+    name = contact_id(theirs)
+    done = shop.connector("forget", "--contact", name, "--delete-interactions", "--yes", "--json")
+    (told,) = shop.connector("status", "--json").json["activations"]
+
+    assert done.code == 0
+    assert told["hold"]["approval"] is None
+
+
 def test_an_approval_that_was_not_used_in_time_is_void(held: Shop) -> None:
     approved(held, "--by", "bert")
     with held.ledger_connection() as ledger:
