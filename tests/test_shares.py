@@ -82,9 +82,11 @@ def test_where_there_are_enough_each_has_whole_requests_and_nobody_none(
     assert all(last[who] >= 1 for who, _ in again if who)
 
 
-def as_they_ask(rate: float, asked: list[tuple[int, float]]) -> Iterator[list[float]]:
-    """What each of five uses, after each question."""
-    used, account = [0.0] * 5, dict[int, Part]()
+def as_they_ask(
+    rate: float, asked: list[tuple[int, float]], number: int = 5
+) -> Iterator[list[float]]:
+    """What each of so many uses, after each question."""
+    used, account = [0.0] * number, dict[int, Part]()
     for who, wants in asked:
         if wants:
             others = [part for name, part in account.items() if name != who]
@@ -95,6 +97,15 @@ def as_they_ask(rate: float, asked: list[tuple[int, float]]) -> Iterator[list[fl
             used[who] = 0.0
             account.pop(who, None)
         yield used
+
+
+@pytest.mark.parametrize("processes", [39, 40, 41])
+def test_as_many_as_there_are_requests_a_second_have_something_each(processes: int) -> None:
+    asked = [(who, 40.0) for who in range(processes)] * 3
+
+    *_, used = as_they_ask(40, asked, processes)
+
+    assert min(used) > 0
 
 
 def test_who_is_alone_has_all_of_it() -> None:

@@ -78,19 +78,22 @@ def divided(total: float, wants: Sequence[float]) -> list[float]:
 
 
 def is_whole(rate: float, processes: int) -> bool:
-    """Whether so many are lent whole requests a second each. Each keeps its own pace, and any
-    second may begin just before a request of each of them: who may send 6.5 a second sends 7 in
-    some, and three of them 21."""
-    return 1 < processes <= rate
+    """Whether so many are lent whole requests a second each, as far as there is one for each. Each
+    keeps its own pace, and any second may begin just before a request of each of them: who may send
+    6.5 a second sends 7 in some, and three of them 21."""
+    return 1 < processes <= floor(rate) - floor(_kept_back(rate, processes))
 
 
 def lendable(rate: float, processes: int) -> float:
-    """How much of a `rate` is lent to so many. What is on its way may be late, and not all of it
-    equally: half a request is kept back for every one but the first."""
-    kept = min((processes - 1) / 2, MOST_KEPT_BACK * rate)
-    if is_whole(rate, processes):
-        return floor(rate) - floor(kept)
-    return rate - kept
+    """How much of a `rate` is lent to so many."""
+    kept = _kept_back(rate, processes)
+    return floor(rate) - floor(kept) if is_whole(rate, processes) else rate - kept
+
+
+def _kept_back(rate: float, processes: int) -> float:
+    """How much of it is lent to nobody. What is on its way may be late, and not all of it equally:
+    half a request is kept back for every one but the first."""
+    return min((processes - 1) / 2, MOST_KEPT_BACK * rate)
 
 
 def next_share(rate: float, mine: Part, others: Sequence[Part]) -> float:
