@@ -65,6 +65,19 @@ def group(reason: str, count: int) -> dict[str, object]:
     return {"activation": "visits", "state": "invalid", "reason": reason, "count": count}
 
 
+def test_rows_under_an_earlier_name_stand_under_the_new_one_before_a_run(shop: Shop) -> None:
+    served = a_quarantine(shop)
+    shop.configure(name="calls", more="renamed_from: visits")
+    until(lambda: served.status["name"] == "calls")
+
+    listed = httpx.get(f"{served.url}/quarantine?activation=calls", timeout=60).text
+    file = httpx.get(f"{served.url}/quarantine/quarantine.csv", timeout=60).text
+
+    assert "Try again" in listed
+    assert "activation=visits" not in listed
+    assert {row["activation"] for row in csv.DictReader(io.StringIO(file))} == {"calls"}
+
+
 def test_rows_are_grouped_by_reason_and_narrowed_down(shop: Shop) -> None:
     served = a_quarantine(shop)
     every = served.get("/quarantine").text

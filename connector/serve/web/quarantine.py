@@ -20,6 +20,7 @@ from connector.ledger.aside import NAMES, Aside, Figure, Mark
 from connector.ledger.days import date_of, day_number
 from connector.project.app import App
 from connector.project.audit import harmless
+from connector.project.renamed import as_called_now, called_now
 from connector.project.row_now import values_now
 from connector.rules.blame import blamed, with_value
 from connector.rules.deed import Document
@@ -131,7 +132,8 @@ def _listed(app: App, wanted: Filter) -> dict[str, Any]:
         listed = reports.quarantine_rows(
             wanted.aside(app), SHOWN + 1, wanted.after, wanted.newest != wanted.back
         )
-    return _paged(wanted, listed)
+    paged = _paged(wanted, listed)
+    return {**paged, "rows": as_called_now(app, paged["rows"])}
 
 
 def _page(request: Request, looks: Mapping[tuple[str, str], list[str]], shown: bool) -> Response:
@@ -141,6 +143,8 @@ def _page(request: Request, looks: Mapping[tuple[str, str], list[str]], shown: b
     today, clocks = days_until_now(zone, DAYS)
     with app.reports() as reports:
         figures = reports.quarantine_figures(wanted.aside(app), clocks)
+    called = called_now(app, {each.activation for each in figures})
+    figures = [replace(each, activation=called[each.activation]) for each in figures]
     listed = _listed(app, wanted)
     kept = _kept(app, listed["rows"])
     for row in listed["rows"]:
@@ -200,7 +204,7 @@ def _kept(app: App, rows: Sequence[Document]) -> dict[str, list[str]]:
 def download(request: Request) -> Response:
     """The rows that a filter selects, as a file of a spreadsheet; nothing of a contact is in it."""
     app = Service.of(request).app
-    wanted = Filter.of(request).aside(app)
+    wanted, called = Filter.of(request).aside(app), dict[str, str]()
 
     def lines() -> Iterator[str]:
         text = io.StringIO()
@@ -208,6 +212,9 @@ def download(request: Request) -> Response:
         out.writerow(NAMES)
         with app.reports() as reports:
             for number, row in enumerate(reports.every_quarantined(wanted), 1):
+                if row["activation"] not in called:
+                    called.update(called_now(app, [row["activation"]]))
+                row["activation"] = called[row["activation"]]
                 out.writerow([harmless(row[name]) for name in NAMES])
                 if number % AT_ONCE == 0:
                     yield text.getvalue()
