@@ -16,6 +16,7 @@ RUN = {
     "started_at": "2026-11-26T15:27:55.123Z",
     "by": None,
     "resting": 0,
+    "too_young": 0,
 }
 TROUBLES: list[tuple[dict[str, Any], str]] = [
     ({"held": "too many", "state": "held"}, "held: too many -> connector approve a7"),

@@ -5,8 +5,7 @@ compared with it. A ledger may go back while a run sends: a failover to a replic
 copy put over the file. The lease counts every transaction of a run, and the run remembers which of
 them were committed. So a ledger that has forgotten one of them is seen by the very next, whatever
 the clocks and however young the copy is; and since each attempt is put on record in such a
-transaction, before its first byte, nothing is sent from a ledger that has forgotten a send of this
-run.
+transaction, before its first byte, nothing is sent from a ledger that has forgotten one of these.
 """
 
 import json
@@ -423,6 +422,9 @@ class Tally:
     """Rows that rest; the first of them may be tried again at `next_try`; why one of them does."""
     next_try: str | None = None
     rests_for: str | None = None
+    too_young: int = 0
+    next_settling: str | None = None
+    """When a run can settle the first of those in doubt that are `too_young` for that yet."""
     unread: bool = False
     """Not all was looked at: the time was over, or as many rows were read as the limit allows."""
     done: bool | None = None
@@ -445,19 +447,16 @@ def stored_identity(row: Any) -> Identity:
 
 
 def stored_remembered(row: Any) -> Remembered:
-    kinds = None
-    if row.key_kinds:
-        kinds = tuple(kind and KeyKind(kind) for kind in json.loads(row.key_kinds))
-    return Remembered(kinds, Rereads.of(row.rereads))
+    kinds = tuple(kind and KeyKind(kind) for kind in json.loads(row.key_kinds or "[]"))
+    return Remembered(kinds or None, Rereads.of(row.rereads))
 
 
 def remembering(what: Remembered | None) -> dict[str, Any]:
     """The columns that hold what is remembered; what is None stays as it is."""
     if what is None:
         return {}
-    kinds = json.dumps(what.key_kinds) if what.key_kinds else None
-    values = {"key_kinds": kinds, "rereads": what.rereads and what.rereads.text}
-    return {name: value for name, value in values.items() if value is not None}
+    kinds = {"key_kinds": json.dumps(what.key_kinds)} if what.key_kinds else {}
+    return kinds | ({"rereads": what.rereads.text} if what.rereads is not None else {})
 
 
 def moment(milliseconds: int) -> datetime:

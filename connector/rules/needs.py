@@ -13,7 +13,7 @@ from connector.rules.deed import Document
 from connector.rules.delivery import State, waiting_for_person
 from connector.rules.errors import HELD
 from connector.rules.receipt import FOUND
-from connector.rules.words import by_state, counted, first_few, rows
+from connector.rules.words import by_state, counted, first_few, rows, settle_from
 
 BAD, WARN = "bad", "warn"
 PROJECT = "the project"
@@ -24,6 +24,7 @@ COMMANDS = {
     "refused": "connector check {name}",
     "interrupted": "connector sync {name}",
     "rows": "connector quarantine list {name}",
+    "young": "connector sync {name}",
     "deviation": "connector receipts {name}",
     "backup": "connector sync {name}",
     "paused": "connector resume {name}",
@@ -92,9 +93,7 @@ def needs_of(document: Document) -> Iterator[Need]:
         why = first_few((last["error"] or "it did not say why").splitlines(), TOLD)
         kind = "interrupted" if last.get("kind") == "interrupted" else "stopped"
         yield Need(name, kind, f"stopped: {why}", BAD, last["run_id"])
-    if waits := waiting_for_person(document["counts"]):
-        text = f"{rows(sum(waits.values()))} to decide about: {by_state(waits)}"
-        yield Need(name, "rows", text)
+    yield from _rows(document)
     seen = (document["verification"] or {}).get("last")
     if seen and seen["result"] == "deviation":
         amiss = ", ".join(f"{seen[kind]:,} {kind}" for kind in FOUND if seen[kind])
@@ -109,6 +108,19 @@ def needs_of(document: Document) -> Iterator[Need]:
     if document["state"] == "attention" and last and not document["held"]:
         for note in notes_of(last):
             yield Need(name, "note", note, run_id=last["run_id"])
+
+
+def _rows(document: Document) -> Iterator[Need]:
+    """Rows to decide about; and those in doubt that a run settles, once they are old enough: where
+    nobody serves, a person begins it."""
+    name, last, waits = document["name"], document["last_run"], dict(document["counts"])
+    doubts = waits.get(State.IN_DOUBT, 0)
+    young = min(doubts, last["too_young"]) if last else 0
+    if waits := waiting_for_person({**waits, State.IN_DOUBT.value: doubts - young}):
+        text = f"{rows(sum(waits.values()))} to decide about: {by_state(waits)}"
+        yield Need(name, "rows", text)
+    if young and last and not document["services"]:
+        yield Need(name, "young", settle_from(young, last["next_settling"]))
 
 
 def notes_of(last: Document) -> Sequence[str]:

@@ -14,10 +14,11 @@ from connector.rules.activation import Activation
 FOR_TURN = "it waits for its turn: its contact has had as much as per_contact allows"
 """Why a row is pending that may not be sent yet."""
 WAITS_FOR_TIME = {
-    **dict.fromkeys(("next_window", "next_turn", "next_try", "rests_for")),
-    **dict.fromkeys(("for_window", "for_turn", "resting"), 0),
+    **dict.fromkeys(("next_window", "next_turn", "next_try", "rests_for", "next_settling")),
+    **dict.fromkeys(("for_window", "for_turn", "resting", "too_young"), 0),
 }
-"""What is told of rows that a run has left to be sent later, and what that is where none are."""
+"""What is told of rows that a run has left to be sent, or settled, later, and what that is where
+none are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,15 @@ def rest_until(number: int, when: str) -> str:
     return f"{rows(number)} {'rests' if number == 1 else 'rest'}; {first} at {when}"
 
 
+def settle_from(number: int, when: str) -> str:
+    """So many rows in doubt that nothing but their age keeps from being settled."""
+    which = "it" if number == 1 else "the first of them"
+    return (
+        f"{are(number)} in doubt, and too young to be settled yet; a run can settle {which} from"
+        f" {when} on, without a person"
+    )
+
+
 def may_have_arrived(doubts: int, among: int) -> str:
     """What is to be known of rows in doubt that are given up; nothing where there are none."""
     if not doubts:

@@ -13,7 +13,7 @@ from connector.project.apprised import unreachable
 from connector.project.settings import Settings
 from connector.rules import clocks
 from connector.rules.alerting import Alert, Severity
-from connector.rules.delivery import waiting_for_person
+from connector.rules.delivery import State, waiting_for_person
 from connector.rules.errors import ConnectorError, places
 from connector.rules.selection import is_chosen
 from connector.rules.telling import (
@@ -28,7 +28,7 @@ from connector.rules.telling import (
     limits,
     said,
 )
-from connector.rules.words import nameless
+from connector.rules.words import nameless, settle_from, words
 from connector.sync.result import Result
 
 log = Log(__name__)
@@ -81,8 +81,10 @@ def _what(ended: Result, status: str) -> str:
     notes = [nameless(note) for note in ended.tally.notes]
     if status == "held":
         return notes[-1]
-    counts = ended.waits.items()
-    waiting = ", ".join(f"{number:,} {state.replace('_', ' ')}" for state, number in counts)
+    counts, young = dict(ended.waits), ended.tally.too_young
+    if young and (counts[State.IN_DOUBT] - young, sum(counts.values())) == (0, young) and not notes:
+        return settle_from(young, str(ended.tally.next_settling))
+    waiting = ", ".join(f"{number:,} {words(state)}" for state, number in counts.items())
     return f"something waits for a person ({waiting or '; '.join(notes)})"
 
 

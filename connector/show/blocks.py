@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from connector.ledger.records import COUNTS
 from connector.rules.deed import Document
 from connector.rules.delivery import State
-from connector.rules.words import rest_until, words
+from connector.rules.words import rest_until, settle_from, words
 from connector.show.layout import Column, Grid, out, verbatim
 
 NUMBERS = frozenset(
@@ -151,7 +151,19 @@ def rests(run: Document) -> str:
     return f"{until} ({run['rests_for']})." if run["rests_for"] else f"{until}."
 
 
+def too_young(run: Document) -> str:
+    """That rows in doubt are too young to be settled, and from when on they are not."""
+    return f"{settle_from(run['too_young'], moment(run['next_settling']))}."
+
+
 def still_rests(document: Document) -> str | None:
     """The same of an activation, by its last run; None where no row of it rests any more."""
     last = document["last_run"]
     return rests(last) if last and last["resting"] and document["counts"]["pending"] else None
+
+
+def still_young(document: Document) -> str | None:
+    """The same of its rows in doubt that nothing but their age keeps from being settled."""
+    last, doubts = document["last_run"], document["counts"]["in_doubt"]
+    young = min(last["too_young"], doubts) if last else 0
+    return f"{settle_from(young, moment(last['next_settling']))}." if young else None

@@ -6,8 +6,16 @@ from collections.abc import Iterator, Sequence
 from connector.ledger.history import ENDED_WELL
 from connector.ledger.records import COUNTS
 from connector.rules.deed import Document
-from connector.rules.words import are, by_state, counted, wait_for, words
-from connector.show.blocks import STATUS_STYLES, grid, interesting, match_rate, moment, rests
+from connector.rules.words import are, by_state, counted, rows, wait_for, words
+from connector.show.blocks import (
+    STATUS_STYLES,
+    grid,
+    interesting,
+    match_rate,
+    moment,
+    rests,
+    too_young,
+)
 from connector.show.layout import Cell, out, verbatim
 from connector.sync.result import NOT_BEGUN
 
@@ -95,8 +103,13 @@ def show_synced(document: Document, paused: Sequence[tuple[str, str]], timed: bo
             )
         for line in later(run):
             out().print(f"[bold]{verbatim(run['activation'])}[/]: {line}")
-        if waits := {state: number for state, number in run["waits"].items() if number}:
-            name, number = verbatim(run["activation"]), sum(waits.values())
+        name, doubts = verbatim(run["activation"]), run["waits"]["in_doubt"] - run["too_young"]
+        if doubts and run["status"] == "stopped":
+            out().print(f"[bold]{name}[/]: the next run asks about {rows(doubts)} in doubt first.")
+            doubts = 0
+        waits = {**run["waits"], "in_doubt": doubts}
+        if waits := {state: number for state, number in waits.items() if number}:
+            number = sum(waits.values())
             out().print(
                 f"[bold]{name}[/]: {by_state(waits)} {'waits' if number == 1 else 'wait'} for a"
                 f" person; `connector quarantine list {name}` says why."
@@ -123,3 +136,5 @@ def later(run: Document) -> Iterator[str]:
         yield f"{wait_for(number)} a turn, as {who} had what per_contact allows{first}."
     if run["resting"]:
         yield rests(run)
+    if run["too_young"]:
+        yield too_young(run)

@@ -11,7 +11,7 @@ from connector.ledger.reports import Reports
 from connector.rules.activation import Activation
 from connector.rules.columns import mapping_misfits
 from connector.rules.deed import Document
-from connector.rules.delivery import waiting_for_person
+from connector.rules.delivery import State, waiting_for_person
 from connector.rules.errors import ConfigurationError, ConnectorError, Mark, Path
 from connector.rules.grammar import Times
 from connector.rules.mapping import LONGEST_KEY, key_text
@@ -422,10 +422,11 @@ def _next_run(
     path: Path = ("activations", activation.name)
     if waits := waiting_for_person(stands.counts):
         number = sum(waits.values())
+        asked = "a run asks about those in doubt first; " if State.IN_DOUBT in waits else ""
         yield Finding(
             Level.DATA,
             f"{counted(number, 'recorded row')} {'waits' if number == 1 else 'wait'} for a person"
-            f" ({by_state(waits)}); `connector quarantine list {activation.name}` says why",
+            f" ({by_state(waits)}); {asked}`connector quarantine list {activation.name}` says why",
         )
     yield from (Finding(Level.ADVICE, note) for note in outlook.notes)
     match outlook.would:

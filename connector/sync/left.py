@@ -59,7 +59,10 @@ async def count_what_is_left(running: Running, counts: Mapping[State, int]) -> L
         tally.for_window = closed + replaced
     # nothing is under way any more: an attempt that is still open is one whose answer got lost
     tally.in_doubt = counts.get(State.IN_DOUBT, 0) + counts.get(State.SENDING, 0)
-    if tally.in_doubt:
+    if not tally.in_doubt:
+        tally.too_young, tally.next_settling = 0, None
+    else:
+        tally.too_young = min(tally.too_young, tally.in_doubt)
         tally.own_doubts = await flow.call(flow.ledger.doubts_left, running.run)
     now: dict[str, int] = {str(state): number for state, number in counts.items()}
     acted = tally.delivered + tally.submitted + tally.removed + tally.replaced

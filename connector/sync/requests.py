@@ -78,6 +78,7 @@ class SettlingRequests:
     async def _round(self) -> None:
         flow, after = self.flow, 0
         self.result.unread.clear()  # all are asked about anew
+        self.result.young, self.result.young_for = 0, None
         while not flow.stop.asked and (
             found := await flow.call(flow.ledger.requests_open, self.running.run, after, PAGE)
         ):
@@ -104,7 +105,7 @@ class SettlingRequests:
             read = Read(*facts, witness=await self._witness(request))
             asked = read.all_of(doubts)
         if read.wait is not None:
-            self.result.wait_for(read.wait)
+            self.result.wait_for(read.wait, sum(not doubt.submitted for doubt in doubts))
         if await self.flow.call(ledger.asked, run, asked):
             self._count(asked.settlements)
         self._tell_of_unread(doubts, verdicts)

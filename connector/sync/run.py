@@ -464,7 +464,7 @@ async def _settle(running: Running, counts: Mapping[State, int] | None) -> Settl
     running.tally.submitted = max(0, running.tally.submitted - settled.taken)
     known = settled.delivered + settled.rejected + settled.absent + settled.later
     running.tally.in_doubt = max(0, running.tally.in_doubt - known)
-    settled.tell(running.tally.notes)
+    settled.tell(running.tally)
     running.flow.stop.raise_error()
     return settled
 

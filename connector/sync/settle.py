@@ -269,7 +269,7 @@ class Settling:
             case Here(interaction_id, how, unlike):
                 forgotten = self._may_be_deleted(doubt)
                 if forgotten and (rest := self._rest(doubt)) >= timedelta(0):
-                    self.result.wait_for(rest)
+                    self.result.wait_for(rest, 1)
                     return None
                 log.info(f"settle.{how}", row_key=doubt.row_key)
                 by_reference = self.flow.destination.can.proof is Proof.ROW
@@ -282,7 +282,7 @@ class Settling:
                 return None
             case Absent(_, how):
                 if (rest := self._rest(doubt)) >= timedelta(0):
-                    self.result.wait_for(rest)
+                    self.result.wait_for(rest, 1)
                     return None
                 log.info(f"settle.{how}", row_key=doubt.row_key)
                 return Settlement(doubt, State.PENDING, how)
@@ -293,7 +293,7 @@ class Settling:
                 log.warning("settle.undecided", row_key=doubt.row_key, reason=reason)
                 return Settlement(doubt, State.IN_DOUBT, "undecided", reason=reason)
             case Underway(next_in):
-                self.result.wait_for(next_in)
+                self.result.wait_for(next_in, 1)
                 return None
             case Unread(reason):
                 self._stays_unread(reason)

@@ -6,13 +6,17 @@ from datetime import timedelta
 from typing import Protocol
 
 from connector.basis import dataclass
+from connector.ledger.records import Tally
+from connector.rules import clocks
 from connector.rules.absence import Age
+from connector.rules.interaction import instant_text
 from connector.rules.trial import NOTE
 from connector.rules.words import rows
 
 NUMBERS = (
     *("delivered", "absent", "rejected", "resent", "assumed", "later", "taken", "beside_trials"),
     "unread",
+    "young",
 )
 UNREAD = (
     "{rows} in doubt cannot be settled as long as the destination does not show what it has"
@@ -39,6 +43,9 @@ class Settled:
     unread: Counter[str] = field(default_factory=Counter)
     """How many stay in doubt since the destination did not show all, by why it did not."""
     next_in: timedelta | None = None
+    young: int = 0
+    """Those in doubt that are waited for; the first of them for as long as `young_for`."""
+    young_for: timedelta | None = None
 
     def add(self, other: "Settled") -> None:
         """Count what another round brought with this one's."""
@@ -46,24 +53,35 @@ class Settled:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         if other.next_in is not None:
             self.wait_for(other.next_in)
+        self.young_for = earlier(self.young_for, other.young_for)
 
     def not_there(self, anew: bool) -> None:
         """Count a row that is pending again. `anew`: this run sends it again."""
         self.absent, self.later = self.absent + anew, self.later + (not anew)
 
-    def tell(self, notes: list[str]) -> None:
-        """Put what keeps doubts from being settled among the notes of a run, in the place of what
+    def tell(self, tally: Tally) -> None:
+        """Put what keeps doubts from being settled into the tally of a run, in the place of what
         an earlier round has put there."""
+        notes = tally.notes
         notes[:] = [note for note in notes if note != NOTE and not is_unread(note)]
+        tally.too_young, at = self.young, self.young_for and clocks.wall() + self.young_for
+        tally.next_settling = instant_text(at) if at else None
         if self.beside_trials:
             notes.append(NOTE)
         if self.unread:
             ((reason, _),) = self.unread.most_common(1)
             notes.append(UNREAD.format(rows=rows(self.unread.total()), reason=reason))
 
-    def wait_for(self, span: timedelta) -> None:
-        """Some doubt may be settled after `span`."""
-        self.next_in = span if self.next_in is None else min(self.next_in, span)
+    def wait_for(self, span: timedelta, young: int = 0) -> None:
+        """Something may be settled after `span`, so many rows in doubt (`young`) with it."""
+        self.next_in = earlier(self.next_in, span)
+        if young:
+            self.young, self.young_for = self.young + young, earlier(self.young_for, span)
+
+
+def earlier(one: timedelta | None, other: timedelta | None) -> timedelta | None:
+    """The shorter of the two, as far as there are any."""
+    return min((span for span in (one, other) if span is not None), default=None)
 
 
 def is_unread(note: str) -> bool:

@@ -358,6 +358,8 @@ def test_a_run_tells_how_it_ended(ledger, reports):
         "next_try": None,
         "resting": 0,
         "rests_for": None,
+        "too_young": 0,
+        "next_settling": None,
     }
 
 

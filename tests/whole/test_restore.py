@@ -1,5 +1,6 @@
 """A ledger that comes from a backup forgets sends: nothing is sent again because of that."""
 
+import re
 import shutil
 import sqlite3
 import time
@@ -370,3 +371,61 @@ def test_an_undone_row_that_was_released_after_the_backup_is_read_back(shop: Sho
     assert shop.posts == 2
     assert shop.stored == {"v1": 1}
     assert status(shop)["suspect"] is False
+
+
+# --- what is told until the wait is over --------------------------------------------------------
+
+
+def test_rows_that_nothing_but_time_keeps_in_doubt_are_not_said_to_wait_for_a_person(
+    shop: Shop,
+) -> None:
+    shop.add({"id": "v1"})
+    shop.sync()
+    assert shop.connector("restored").code == 0
+    shop.add({"id": "v2"}, {"id": "v3"})
+    until = "2 rows are in doubt, and too young to be settled yet; a run can settle the first of"
+
+    done = shop.connector("sync")
+    (found,) = shop.connector("status", "--json").json["activations"]
+    seen = shop.connector("status").said
+
+    assert done.code == 1
+    assert until in done.said
+    assert "for a person" not in done.said
+    assert until in shop.connector("runs").said
+    assert [(need["kind"], need["command"]) for need in found["needs"]] == [
+        ("young", "connector sync visits")
+    ]
+    assert until in found["needs"][0]["text"]
+    assert "to decide about" not in seen
+    last = found["last_run"]
+    assert (last["in_doubt"], last["too_young"]) == (2, 2)
+    assert last["finished_at"] < last["next_settling"]
+    assert "a run asks about those in doubt first" in shop.connector("check").said
+
+
+def test_once_they_are_settled_nothing_is_told_of_them(shop: Shop) -> None:
+    shop.configure(**SOON)
+    shop.add({"id": "v1"})
+    shop.sync()
+    assert shop.connector("restored").code == 0
+    shop.add({"id": "v2"})
+    assert shop.sync().run["too_young"] == 1
+
+    settled(shop)
+
+    (found,) = shop.connector("status", "--json").json["activations"]
+    assert (found["last_run"]["too_young"], found["last_run"]["next_settling"]) == (0, None)
+    assert found["needs"] == []
+
+
+def test_what_a_stopped_run_left_in_doubt_is_asked_about_by_the_next(shop: Shop) -> None:
+    shop.configure(concurrency=1)
+    shop.add_many(40)
+    shop.sandbox.behaviour = behaving(faults=Faults(status_after={500: 1.0}))
+
+    done = shop.connector("sync")
+
+    assert done.code == 3
+    assert re.search(r"visits: the next run asks about \d+ rows in doubt first\.", done.said)
+    assert "for a person" not in done.said

@@ -26,7 +26,7 @@ from connector.serve.web.glance import glances
 from connector.serve.web.model import Shapes, coloured, mapped, next_times, sql_of
 from connector.serve.web.page import ZONE, confirm, form_of, lasting, page, said
 from connector.serve.web.persons import Role, demand, person_of
-from connector.show.blocks import cap_text, still_rests
+from connector.show.blocks import cap_text, still_rests, still_young
 from connector.show.limits import approval_text, limits_text
 from connector.show.outlook import MIRRORED, outlook_text
 from connector.show.preview import (
@@ -89,7 +89,7 @@ def _told(service: Service, found: Activation) -> dict[str, Any]:
     window = window_of(found, service.app.settings.project.warehouse.timezone)
     return {
         "a": document,
-        "rests": still_rests(document),
+        "rests": [*filter(None, (still_rests(document), still_young(document)))],
         "notes": notes_of(document["last_run"]) if document["last_run"] else (),
         "rate": _rate(service, destination, document["running"] is not None),
         "rhythm": rhythm_and_zone(found.schedule),

@@ -84,6 +84,8 @@ def _linked(need: Need) -> Linked:
             link, action = f"/runs/{need.run_id}", "See why"
         case "rows":
             link, action = f"/quarantine?{urlencode({'activation': need.name})}", "Decide"
+        case "young":
+            link, action = f"/quarantine?{urlencode({'activation': need.name})}", "Look"
         case "deviation":
             link, action = f"/receipts?{urlencode({'activation': need.name})}", "Look"
         case "note":

@@ -76,6 +76,8 @@ class Run(TypedDict):
     next_try: str | None
     resting: int
     rests_for: str | None
+    next_settling: str | None
+    too_young: int
 
 
 class OneRun(Run):
