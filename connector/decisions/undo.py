@@ -247,7 +247,7 @@ def _notes_on(standing: Standing, run_id: str) -> list[str]:
         )
     if standing.unsent:
         notes.append(
-            f"{are(standing.unsent)} recorded for this run and not sent; the next sync sends them."
+            f"{are(standing.unsent)} recorded for this run and not sent; a sync may send them yet."
         )
     if standing.sent_again:
         notes.append(
