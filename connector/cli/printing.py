@@ -1,7 +1,7 @@
 """What `undo`, `release`, `forget` and `prune` print: the plan, and what came of it."""
 
-from connector.decisions.forget import Forgotten
-from connector.decisions.forget import Plan as ForgetPlan
+from connector.decisions.forgotten import Forgotten
+from connector.decisions.forgotten import Plan as ForgetPlan
 from connector.decisions.prune import STAYS
 from connector.decisions.prune import Done as PruneDone
 from connector.decisions.prune import Plan as PrunePlan
