@@ -238,7 +238,7 @@ PREVIEW = st.fixed_dictionaries(
     | dict.fromkeys(("rejected", "repeated"), NUMBERS)
     | dict.fromkeys(("without_key", "history"), NUMBERS)
     | {"pending": st.just(0), "behind": st.just(0), "estimated_seconds": st.just(1.5)}
-    | {"resting": NUMBERS, "next_try": TIMES}
+    | {"resting": NUMBERS, "next_try": TIMES, "rests_for": st.none()}
     | {"mapping": st.lists(TEXTS, max_size=2), "notes": st.lists(TEXTS, max_size=2)}
     | {
         "outlook": st.fixed_dictionaries(

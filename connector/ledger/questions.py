@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 
 from connector.ledger.ahead import is_ahead
 from connector.ledger.contacts import contacts
@@ -36,7 +36,7 @@ from connector.ledger.transaction import reading, reading_together, repeated, tr
 from connector.ledger.turns import not_in_line
 from connector.rules.dbt.gate import Taken
 from connector.rules.deed import Document
-from connector.rules.delivery import PATIENCE, State
+from connector.rules.delivery import PATIENCE, TRIES_AGAIN, State
 from connector.rules.hold import Hold
 from connector.rules.trial import Trial
 from connector.rules.turns import Cap
@@ -47,21 +47,37 @@ d = deliveries.c
 KNOWN = (
     *(d.row_key, d.id, d.state, d.digest, d.reason, d.run_id, d.contact, d.payload, d.attempt),
 )
+TOLD_TO_REST = d.reason.contains(TRIES_AGAIN)
 STATES = {state.value: state for state in State}
+
+
+def _due_within(span: timedelta) -> ColumnElement[bool]:
+    return or_(d.due_at.is_(None), d.due_at <= NOW + milliseconds(span), FROM_AHEAD)
 
 
 class Resting(NamedTuple):
     """So many rows rest, the first of them until `next_at` (milliseconds since 1970). `kept`: those
-    that the destination did not let through, and the reason of one of them."""
+    that the destination did not let through, and the reason of one of them. `told`: besides, those
+    that it would not have yet, and that each run tries again; since when, and `why` one does."""
 
     rows: int = 0
     next_at: int | None = None
     kept: int = 0
     reason: str | None = None
+    told: int = 0
+    told_at: int | None = None
+    why: str | None = None
+
+    @property
+    def all(self) -> int:
+        """All that rest."""
+        return self.rows + self.told
 
     def document(self) -> Document:
-        """How many, and when the first of them may be tried again."""
-        return {"resting": self.rows, "next_try": instant(self.next_at)}
+        """How many, when the first of them may be tried again, and why one of them rests."""
+        at = min((at for at in (self.next_at, self.told_at) if at is not None), default=None)
+        why = self.why or self.reason
+        return {"resting": self.all, "next_try": instant(at), "rests_for": why}
 
 
 class Questions(Histories):
@@ -124,16 +140,23 @@ class Questions(Histories):
         numbers = func.count(), func.min(d.due_at), func.count(d.reason), func.min(d.reason)
         return Resting(*self._first(select(*numbers).where(*mine, *rests)))
 
+    def resting_before(self, activation: str, span: timedelta) -> Resting:
+        """The same as a run finds it, also of those that were told to rest."""
+        mine = d.activation == self._name(activation), d.state == State.PENDING, OPEN
+        query = select(func.count(), func.min(d.due_at), func.min(d.reason))
+        number, at, why = self._first(query.where(*mine, TOLD_TO_REST, _due_within(span)))
+        return self.resting(activation, span)._replace(told=number, told_at=at, why=why)
+
     def first_to_be_sent(
         self, activation: str, number: int, cap: Cap | None
     ) -> list[tuple[int, str, str, str, str]]:
         """Of the first rows that are recorded and may be sent, in the order in which they are: the
         delivery's id, the key, the contact, the created date and the body of each. `cap`: those
         that wait by it for their turn may not; nor may those that rest for longer than a run has
-        PATIENCE."""
+        PATIENCE, or that the destination would not have yet."""
         ours = (d.activation == self._name(activation), d.state == State.PENDING, OPEN)
-        soon = or_(d.due_at.is_(None), d.due_at <= NOW + milliseconds(PATIENCE), FROM_AHEAD)
-        query = select(d.id, d.row_key, d.contact, d.created_date, d.payload).where(*ours, soon)
+        soon = or_(d.reason.is_(None), ~TOLD_TO_REST), _due_within(PATIENCE)
+        query = select(d.id, d.row_key, d.contact, d.created_date, d.payload).where(*ours, *soon)
         query = query.where(not_in_line(cap)) if cap else query
         return [tuple(row) for row in self._all(query.order_by(d.id).limit(number))]
 

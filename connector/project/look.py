@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 from connector.destinations.port import Capabilities, Proof, References, lacks
-from connector.ledger.records import instant
 from connector.ledger.reports import Reports
 from connector.project.app import App
 from connector.project.apprised import unreachable
@@ -177,7 +176,7 @@ def stands(app: App, activation: Activation, reports: Reports, put_back: str | N
         hindrance = hindrance or f"{busy} holds it now; a run would be refused until that ends"
     paused = {each.name: remedy for each, remedy in app.paused([activation], reports)}
     held, same = _held(app, activation, reports)
-    cap, resting = cap_of(activation), reports.resting(name, PATIENCE)
+    cap, resting = cap_of(activation), reports.resting_before(name, PATIENCE)
     return Stands(
         hindrance=hindrance,
         paused=paused.get(name),
@@ -189,8 +188,7 @@ def stands(app: App, activation: Activation, reports: Reports, put_back: str | N
         closed=_closed(app, activation),
         approved=_approved(reports, name) if held and same else None,
         mirrors=activation.mirrors,
-        resting=resting.rows,
-        next_try=instant(resting.next_at),
+        resting=resting,
         otherwise=reports.note if isinstance(reports, Foreseen) else None,
     )
 

@@ -248,6 +248,8 @@ BUSY_PAUSES = (10, 30, 60, 300)
 """Seconds between tries when the destination says 429 without saying how long (Voyado's advice)."""
 WITHHELD_PAUSES = (1, 4, 16, 64, 256)
 """The same when a row was too late for its own record: where that happens once, it may go on."""
+TRIES_AGAIN = "each run tries again until"
+"""In the reason of a row that the destination would not have yet, which says nothing of others."""
 PATIENCE = timedelta(seconds=90)
 """How long a run waits for rows that are to be sent later; beyond that they are the next run's."""
 

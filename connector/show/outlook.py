@@ -15,11 +15,11 @@ MIRRORED = {
 def outlook_text(outlook: Document) -> str:
     """What the next run would do, in sentences."""
     nothing = "Nothing is certain to be sent." if may_send(outlook) else "There is nothing to send."
+    because = str(outlook["because"])
+    reason = because if because[:1].isdigit() else f"it is {because}"  # some rows, or itself
     sentences = {
         "send": "",
-        "send_nothing": f"Nothing would be sent now: it is {outlook['because']}."
-        if outlook["because"]
-        else nothing,
+        "send_nothing": f"Nothing would be sent now: {reason}." if outlook["because"] else nothing,
         "be_held": f"A run would be held, because {outlook['because']}.",
         "be_passed_by": f"A run would send nothing, because {outlook['because']}.",
         "be_stopped": f"A run would be stopped, because {outlook['because']}.",

@@ -141,7 +141,8 @@ def rests_text(document: Document) -> str:
     """Until when recorded rows rest that are not to be sent now."""
     which = "and the first" if document["resting"] > 1 else "which"
     when = moment(document["next_try"]) if document["next_try"] else "another time"
-    return f"recorded before, {which} may be tried again at {when}"
+    why = f" ({document['rests_for']})" if document["rests_for"] else ""
+    return f"recorded before, {which} may be tried again at {when}{why}"
 
 
 def contacts_text(contacts: Document | None) -> str | None:

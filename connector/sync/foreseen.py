@@ -76,6 +76,9 @@ class Foreseen(Reports):
     def resting(self, activation: str, span: timedelta = timedelta(0)) -> Resting:
         return Resting()
 
+    def resting_before(self, activation: str, span: timedelta) -> Resting:
+        return Resting()
+
     def waiting_for_turn(self, activation: str, cap: Cap) -> Waiting:
         there = super().waiting_for_turn(activation, cap)
         return replace(there, number=there.replaced)

@@ -10,6 +10,8 @@ from enum import StrEnum
 
 from connector.basis import dataclass
 from connector.ledger.mirrored import Covers
+from connector.ledger.questions import Resting
+from connector.ledger.records import instant
 from connector.rules.activation import Activation
 from connector.rules.deed import Document
 from connector.rules.delivery import State
@@ -79,10 +81,8 @@ class Stands:
     """That what is held may go: who has approved it, and until when that holds."""
     mirrors: bool = False
     """Its model is read at each run, also while it is held."""
-    resting: int = 0
-    """Recorded rows that rest for longer than a run has patience; the first of them until
-    `next_try`."""
-    next_try: str | None = None
+    resting: Resting = Resting()
+    """Recorded rows that rest for longer than a run has patience, or were told to."""
     otherwise: str | None = None
     """That recorded rows are not sent as they stand: they are not among the `counts` of those."""
 
@@ -102,7 +102,8 @@ class Stands:
     @property
     def rests(self) -> str | None:
         """That recorded rows rest, in words."""
-        return rest_until(self.resting, self.next_try or "no time") if self.resting else None
+        number, until = self.resting.rows, instant(self.resting.next_at)
+        return rest_until(number, until or "no time") if number else None
 
     def as_held(self, held: Hold) -> Hold:
         """The figures of the run that is held, as they are by now."""
@@ -206,7 +207,7 @@ def what_next_run_would_do(activation: Activation, stands: Stands, ahead: Ahead)
         return Outlook(Would.NOTHING, stands.closed, notes=notes)
     if (rejected or ahead.again) and figures.due <= in_its_course:
         return Outlook(Would.NOTHING, ALL_REJECTED, notes=notes, left=left)
-    sends = max(0, figures.due - stands.resting)  # the limits count those that rest
+    sends = max(0, figures.due - stands.resting.all)  # the limits count those that rest
     if not sends:
         early = stands.rests or (TOO_EARLY if stands.in_line else None)
         return Outlook(Would.NOTHING, early, notes=notes, left=left)
@@ -215,18 +216,21 @@ def what_next_run_would_do(activation: Activation, stands: Stands, ahead: Ahead)
 
 
 def and_what_may_be(outlook: Outlook, stands: Stands) -> Outlook:
-    """`outlook` with the rows that a run may send once it has asked about them: those in doubt that
-    are not there, and those that wait for a contact that is found."""
+    """`outlook` with the rows that a run may send once it has asked about them: those that the
+    destination takes by now, those in doubt that are not there, and those that wait for a contact
+    that is found."""
     if stands.closed or outlook.would not in (Would.SEND, Would.NOTHING):
         return outlook
     doubts = stands.counts.get(State.IN_DOUBT, 0) + stands.counts.get(State.SENDING, 0)
-    waiting = stands.counts.get(State.WAITING, 0)
+    waiting, again = stands.counts.get(State.WAITING, 0), stands.resting.told
+    rest, why = "rests" if again == 1 else "rest", stands.resting.why
     notes = (
+        (again, f"{rows(again)} that {rest} may be sent, since each run tries: {why}"),
         (doubts, f"{rows(doubts)} in doubt may be sent: what is certainly not there is sent again"),
         (waiting, f"{rows(waiting)} without a contact yet may be sent, where one is found by now"),
     )
     told = (*outlook.notes, *(note for number, note in notes if number))
-    return replace(outlook, notes=told, may_send=doubts + waiting)
+    return replace(outlook, notes=told, may_send=again + doubts + waiting)
 
 
 def still_held(activation: Activation, held: Hold, stands: Stands, otherwise: Outlook) -> Outlook:

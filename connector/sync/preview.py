@@ -203,7 +203,7 @@ class Preview:
         held = stands.held if stands.held and not stands.approved else None
         barred = held if held and held.build else None
         # of those on record, also in line, some are not to be sent any more, or are the new ones
-        recorded = self.pending + stands.resting
+        recorded = self.pending + stands.resting.all
         counts = {**stands.counts, State.PENDING: recorded}
         new = max(0, self.new - max(0, stands.in_line - recorded)) + mirror.sends - mirror.late
         ahead = Ahead(new, seen, self.compared, self.gauge)
@@ -229,8 +229,8 @@ class Preview:
         """Take in what earlier runs were like, and the rows that wait in the ledger, but for those
         that would not be sent as they are on record."""
         activation, memory = source.activation, source.memory
-        self.resting = memory.resting(activation.name, PATIENCE)
-        self.pending = max(0, self.pending - self.resting.rows)
+        self.resting = memory.resting_before(activation.name, PATIENCE)
+        self.pending = max(0, self.pending - self.resting.all)
         history = history_of(memory, activation, source.zone, source.now, self.empty)
         self.compared = Compared(history)
         if self.gauge and self.gauge.is_wanted:

@@ -48,6 +48,7 @@ def test_a_row_that_rests_is_not_told_as_one_to_be_sent(resting: Shop) -> None:
     assert alone["next_try"] in alone["outlook"]["because"]
     assert checked == alone["outlook"]
     assert "1 recorded before, which may be tried again at" in text
+    assert "Nothing would be sent now: 1 row rests; it may be tried again at" in text
     assert [row["row_key"] for row in beside["requests"]] == ["v1"]
     assert (beside["new"], beside["pending"], beside["resting"]) == (1, 0, 1)
     assert beside["outlook"]["would"] == "send"

@@ -46,6 +46,7 @@ from connector.destinations.survey_dynamix.shown import (
 )
 from connector.destinations.trials import Probe
 from connector.rules.delivery import (
+    TRIES_AGAIN,
     Accepted,
     NotApplied,
     Outcome,
@@ -243,7 +244,7 @@ class SurveyDynamix(Api):
         if not isinstance(wait, timedelta):
             return Refused(f"HTTP 409: {PENDING}", 409)
         if datetime.now(UTC) < (until := item.created_at + wait):
-            again = f"each run tries again until {instant_text(until)}"
+            again = f"{TRIES_AGAIN} {instant_text(until)}"
             return NotApplied(f"HTTP 409: {PENDING}; {again}", 409, alone=True)
         return Refused(f"HTTP 409: {PENDING}, and the wait for its end is over", 409)
 

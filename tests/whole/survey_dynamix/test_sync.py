@@ -208,6 +208,16 @@ def test_or_it_waits_for_the_end_of_the_first(project: Project) -> None:
         text = " ".join(project.connector(command).out.split())
         assert "1 row rests; it may be tried again at" in text
         assert f"{PENDING}; each run tries again until" in text
+    would = project.connector("preview", "delivery_survey", "--json").json
+    assert (would["new"], would["pending"], would["resting"], would["requests"]) == (0, 0, 1, [])
+    assert would["rests_for"] == done.run["rests_for"]
+    assert (would["outlook"]["would"], would["outlook"]["may_send"]) == ("send_nothing", 1)
+    shown = project.connector("preview", "delivery_survey").said
+    assert "0 would be sent 1 recorded before, which may be tried again at" in shown
+    assert "1 row that rests may be sent, since each run tries: HTTP 409" in shown
+    assert (
+        project.connector("check", "--json").json["activations"][0]["outlook"] == would["outlook"]
+    )
     posts = project.posts
     text = " ".join(project.connector("sync").out.split())
     assert f"{PENDING}; each run tries again until" in text
