@@ -111,15 +111,14 @@ def needs_of(document: Document) -> Iterator[Need]:
 
 
 def _rows(document: Document) -> Iterator[Need]:
-    """Rows to decide about; and those in doubt that a run settles, once they are old enough: where
-    nobody serves, a person begins it."""
+    """Rows to decide about; and those in doubt that a run settles, once they are old enough."""
     name, last, waits = document["name"], document["last_run"], dict(document["counts"])
     doubts = waits.get(State.IN_DOUBT, 0)
     young = min(doubts, last["too_young"]) if last else 0
     if waits := waiting_for_person({**waits, State.IN_DOUBT.value: doubts - young}):
         text = f"{rows(sum(waits.values()))} to decide about: {by_state(waits)}"
         yield Need(name, "rows", text)
-    if young and last and not document["services"]:
+    if young and last:
         yield Need(name, "young", settle_from(young, last["next_settling"]))
 
 

@@ -21,7 +21,6 @@ from connector.show.blocks import (
     match_rate,
     moment,
     still_rests,
-    still_young,
 )
 from connector.show.layout import Cell, out, verbatim
 
@@ -124,10 +123,8 @@ def _more(console: Console, documents: Sequence[Document]) -> None:
                 f" the first may go at {first}."
             )
     for document in documents:
-        # without a service it stands among what needs a person
-        young = still_young(document) if document["services"] else None
-        for text in filter(None, (still_rests(document), young)):
-            console.print(f"[bold]{verbatim(document['name'])}[/]: {verbatim(text)}")
+        if resting := still_rests(document):
+            console.print(f"[bold]{verbatim(document['name'])}[/]: {verbatim(resting)}")
     for document in documents:
         lane = Lane(document["name"], document["priority"], document["share"])
         if among := lane_text(lane):

@@ -337,7 +337,10 @@ class History:
         assert done.code == CODES[run["status"]]
         assert not (run["status"] == "succeeded" and waits), f"succeeded, and {waits} wait"
         assert needs or run["status"] != "attention", "attention for nothing"
-        assert not waits or "rows" in [need["kind"] for need in needs], "rows wait in silence"
+        kinds, young = [need["kind"] for need in needs], run["too_young"]
+        assert young <= counts["in_doubt"] + counts["sending"], "more young ones than doubts"
+        assert ("rows" in kinds) == (waits > young), "rows wait in silence, or for nobody"
+        assert ("young" in kinds) == (young > 0), "so do those in doubt that are too young"
         self.dice.choice((self.quarantine_agrees, self.a_story_agrees, self.a_look_agrees))(run)
 
     # --- what other commands tell of it, one of them after each run -----------------------------

@@ -193,7 +193,10 @@ class History(ABC):
         assert done.code == CODES[run["status"]], run
         assert not (run["status"] == "succeeded" and waits), f"succeeded, and {waits} wait"
         assert needs or run["status"] != "attention", "attention for nothing"
-        assert not waits or "rows" in [need["kind"] for need in needs], "rows wait in silence"
+        kinds, young = [need["kind"] for need in needs], run["too_young"]
+        assert young <= counts["in_doubt"] + counts["sending"], "more young ones than doubts"
+        assert ("rows" in kinds) == (waits > young), "rows wait in silence, or for nobody"
+        assert ("young" in kinds) == (young > 0), "so do those in doubt that are too young"
         listed = {(row["row_key"], row["state"]) for row in self.both("quarantine", "list")["rows"]}
         assert listed == {(key, state) for key, state in rows if state in FOR_A_PERSON}
         (last,) = self.both("runs", "--limit", "1")["runs"]
