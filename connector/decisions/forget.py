@@ -102,6 +102,7 @@ class Forget:
         theirs: list[Theirs] = []
         pruned = list[tuple[str, str, str]]()
         foreign, unknown = 0, []
+        asked = await asyncio.to_thread(reports.being_forgotten, list(homes))
         for destination in dict.fromkeys(home.destination for home in homes.values()):
             here = {n: home for n, home in homes.items() if home.destination == destination}
             every = self.app.settings.project.activations.items()
@@ -117,6 +118,12 @@ class Forget:
                         gone = await asyncio.to_thread(reports.of_pruned, min(here), ids)
                         pruned += [(i, destination, min(here)) for i in sorted(gone - owned.keys())]
                         foreign += len(ids - ours)
+            seen = {their.interaction_id for their in theirs}
+            theirs += [
+                Theirs(i, row, destination)
+                for i, row in asked.items()
+                if i not in seen and row.activation in here
+            ]
             if not contacts:
                 unknown.append(destination)
             everybody |= contacts
@@ -126,7 +133,7 @@ class Forget:
         there = {their.destination for their in theirs} | {name for _, name, _ in pruned}
         stays = tuple({home.stays: None for home in homes.values() if home.destination in there})
         found = replace(known, interactions=theirs, pruned=pruned, stays=stays)
-        return replace(found, foreign=foreign, unknown=unknown)
+        return replace(found, foreign=foreign, unknown=unknown, asked_before=len(asked))
 
     async def do(self, plan: Plan, agreed: bool) -> Forgotten:
         """Delete the interactions, then remove what the ledger holds. What stops it is in the
@@ -227,14 +234,16 @@ class Forgetting:
             )
 
     async def _one(self, their: Theirs) -> None:
-        row = their.row
+        row, lease = their.row, self._leases[their.row.activation]
+        # what is not heard of is not listed as theirs any more, and would stay as delivered
+        await self.thread.call(self.ledger.ask, lease, row, their.interaction_id)
         removal = await self.client(their.destination).delete(their.interaction_id)
         match removal:
             case Removed():
-                lease, by = self._leases[row.activation], self.plan.by
-                await self.thread.call(self.ledger.forget, lease, by, [row])
+                await self.thread.call(self.ledger.forget, lease, self.plan.by, [row])
                 self.result.deleted += 1
             case Refused(reason):
+                await self.thread.call(self.ledger.take_back_asking, row, their.interaction_id)
                 self.result.refused.append((row.row_key, reason))
             case Unknown(reason):
                 log.warning("forget.unanswered", row_key=row.row_key, reason=reason)

@@ -48,6 +48,9 @@ class Plan:
     pruned: Sequence[tuple[str, str, str]] = ()
     """Those of rows that are pruned, of which the ledger holds nothing else: each with the
     destination where it is, and an activation whose rows go there."""
+    asked_before: int = 0
+    """How many of the interactions an earlier forgetting, whoever it was of, has asked to be
+    deleted, without having heard what came of it."""
     foreign: int = 0
     """Interactions of the person that no row of the ledger owns; they stay."""
     unknown: Sequence[str] = ()
@@ -165,6 +168,11 @@ class Plan:
             " looked for there; give the contactId if there may be some."
             for destination in self.unknown
         ]
+        if self.asked_before:
+            notes.append(
+                f"{counted(self.asked_before, 'interaction')} of them an earlier forgetting has"
+                " asked to be deleted, and heard nothing of it: that is asked for once more."
+            )
         if self.foreign:
             notes.append(
                 f"{counted(self.foreign, 'other interaction')} of this contact"

@@ -6,6 +6,7 @@ a row from being sent again; a hash of it could not be matched with the model's 
 
 import re
 from collections.abc import Collection, Sequence
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
@@ -18,6 +19,7 @@ from connector.ledger.deeds import FORGOTTEN as FORGOT
 from connector.ledger.leases import Book
 from connector.ledger.mirrored import Aim, changes, has_lost_its_rows
 from connector.ledger.moving import FORGOTTEN, Move, Row, Told, move
+from connector.ledger.ownership import digest_of as digest_of_id
 from connector.ledger.ownership import remember_removed, rows_with, whose_pruned
 from connector.ledger.paging import open_rows
 from connector.ledger.records import Run
@@ -27,9 +29,11 @@ from connector.ledger.tables import (
     decisions,
     deliveries,
     ledgers,
+    removed_interactions,
     requests,
     trials,
     turns,
+    upsert,
 )
 from connector.ledger.transaction import Reader, repeated, transaction
 from connector.ledger.turns import digest_of
@@ -41,7 +45,10 @@ from connector.rules.words import were
 
 GUID = re.compile(r"\{?[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\}?")
 HOLDING = tuple(state for state in State if state is not State.DELIVERED)
-d, t = deliveries.c, trials.c
+ASKED = digest_of_id("the deletion of what is forgotten is asked for")
+"""Stands among the interactions that a row gave up, beside its own, from before its deletion is
+asked for until it is known what came of that."""
+d, r, t = deliveries.c, removed_interactions.c, trials.c
 OF_HELD = (d.id, d.activation, d.row_key, d.state, d.contact, d.contact_id, d.attempt)
 
 
@@ -161,6 +168,23 @@ class HeldRows(Reader):
                 " nothing was removed; run it again"
             )
 
+    def being_forgotten(self, activations: Collection[str]) -> dict[str, Held]:
+        """The delivered rows in `activations` that somebody has begun to forget, without having
+        heard whether their interactions are deleted; by the ids of these."""
+        asked = select(*OF_HELD, d.interaction_id).join_from(deliveries, removed_interactions)
+        mine = (d.activation.in_(list(activations)), d.state == State.DELIVERED)
+        rows = self._all(asked.where(r.digest == ASKED, *mine, d.interaction_id.is_not(None)))
+        found = {row.interaction_id: _held(row) for row in rows}
+        # one that was sent anew since has another interaction now
+        own = {digest_of_id(name): name for name in found}
+        query = select(r.digest, r.delivery_id)
+        pairs = [self._all(query.where(r.digest.in_(part))) for part in chunks(own)]
+        return {
+            own[digest]: found[own[digest]]
+            for digest, row in chain(*pairs)
+            if found[own[digest]].delivery_id == row
+        }
+
     @repeated
     def owned_rows(
         self, interaction_ids: Collection[str], activations: Collection[str]
@@ -178,6 +202,21 @@ class Persons(Book, HeldRows):
     """What is held of one person is removed."""
 
     @repeated
+    def ask(self, lease: Run, row: Held, interaction_id: str) -> None:
+        """Put on record that the deletion of a row's interaction is asked for. Raises LeaseLost."""
+        with self._leased(lease) as (c, _):
+            remember_removed(c, [(row.delivery_id, interaction_id)])
+            mark = {"digest": ASKED, "delivery_id": row.delivery_id}
+            c.execute(upsert(c, removed_interactions).values(mark).on_conflict_do_nothing())
+
+    @repeated
+    def take_back_asking(self, row: Held, interaction_id: str) -> None:
+        """It is there, and stays."""
+        both = r.digest.in_([ASKED, digest_of_id(interaction_id)])
+        with transaction(self._engine) as c:
+            c.execute(delete(removed_interactions).where(r.delivery_id == row.delivery_id, both))
+
+    @repeated
     def forget(self, lease: Run, by: str, rows: Sequence[Held]) -> None:
         """Remove what is held of a person in `rows` of the activation, all or nothing; they
         are never sent any more. Delivered ones must be gone from the destination.
@@ -192,6 +231,8 @@ class Persons(Book, HeldRows):
                 remember_removed(c, [(row[0], row[1]) for row in owned])
                 beside = delete(changes).where(changes.c.delivery_id.in_(part))
                 wishes += c.execute(beside).rowcount
+                asked = delete(removed_interactions).where(r.digest == ASKED)
+                c.execute(asked.where(r.delivery_id.in_(part)))
                 # the destination's words, and a person's, may name somebody
                 mine, theirs = attempts.c.delivery_id.in_(part), decisions.c.delivery_id.in_(part)
                 c.execute(update(attempts).where(mine).values(reason=None))

@@ -506,6 +506,52 @@ def test_what_could_not_be_deleted_is_gone_on_with(
     assert nothing_is_sent(shop)
 
 
+@pytest.mark.parametrize("whom", [1, 2])
+def test_what_was_deleted_without_an_answer_is_forgotten_by_the_next_one(
+    shop: Shop, whom: int
+) -> None:
+    """Whoever that is about: it is not listed any more, so nobody knows whose it was."""
+    shop.configure(identifier="email")
+    shop.add(*({"id": f"v{i}", "contact": "c1@example.com"} for i in range(3)))
+    shop.add({"id": "other", "contact": "c2@example.com"})
+    run_id = str(shop.sync().run["run_id"])
+    shop.sandbox.behaviour = behaving(delete_faults=Faults(reset_after=1.0))
+
+    stopped = forget(shop, "--contact", "c1@example.com", "--delete-interactions")
+    gone = dict(shop.stored)
+    shop.sandbox.behaviour = behaving()
+    names = ("--contact", f"c{whom}@example.com", "--delete-interactions")
+    done = forget(shop, *names)
+    again = forget(shop, *names)
+
+    assert (stopped.code, stopped.json["deleted"], gone) == (3, 0, {"other": 1})
+    assert (done.code, done.json["deleted"]) == (0, 3 if whom == 1 else 4)
+    assert any("asked for once more" in note for note in done.json["notes"])
+    assert counts(shop) == ({"undone": 3, "delivered": 1} if whom == 1 else {"undone": 4})
+    assert (again.json["status"], again.json["interactions"]) == ("planned", 0)
+    assert "missing" not in shop.connector("verify", run_id).out
+    with shop.ledger_connection() as ledger:
+        assert ledger.execute("select count(*) from removed_interactions").fetchone() == (
+            done.json["deleted"],
+        )
+
+
+def test_a_row_that_was_sent_anew_since_is_not_what_was_being_forgotten(shop: Shop) -> None:
+    shop.configure(identifier="email")
+    shop.add({"id": "v1", "contact": "c1@example.com"})
+    run_id = str(shop.sync().run["run_id"])
+    shop.sandbox.behaviour = behaving(delete_faults=Faults(status_before={500: 1}))
+    forget(shop, "--contact", "c1@example.com", "--delete-interactions")
+    shop.sandbox.behaviour = behaving()
+    shop.connector("undo", run_id, "--yes")
+    shop.connector("release", run_id, "--yes")
+    sent = shop.sync().run["delivered"]
+
+    done = forget(shop, "--contact", "c2@example.com", "--delete-interactions")
+
+    assert (sent, done.json["interactions"], shop.stored) == (1, 0, {"v1": 1})
+
+
 def test_the_files_are_for_their_owner_alone(shop: Shop) -> None:
     two_persons_wait(shop)
 
