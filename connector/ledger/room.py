@@ -28,11 +28,13 @@ def kept_by(file: Path, error: OSError) -> str:
 
 def full_disk(url: URL) -> str | None:
     """The folder of the ledger at `url` in which no run can record anything for want of room; None
-    where there is some, and where a server keeps it."""
+    where there is some, where a server keeps it, and of what keeps no files at all, such as /proc:
+    that is not full."""
     if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
         return None
     folder = Path(url.database).parent
     try:
-        return str(folder) if disk_usage(folder).free < LEAST else None
+        disk = disk_usage(folder)
+        return str(folder) if disk.total and disk.free < LEAST else None
     except OSError:  # it is not there yet, or may not be seen: others say so
         return None

@@ -5,6 +5,7 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryFile
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, text
@@ -71,8 +72,9 @@ def _trouble_with_file(path: Path) -> str | None:
 
 
 def _no_file_in(folder: Path) -> str | None:
-    """Why no file can be made in `folder`. Where the system has files without a name, by making one
-    that is gone at once, which also finds out a full disk; else by asking for the right."""
+    """Why no file can be made in `folder`: by making one that is gone at once, which also finds out
+    a full disk, and a folder in which nobody can make any. It has no name where the system knows
+    such files."""
     try:
         os.close(os.open(folder, os.O_RDWR | os.O_TMPFILE))
     except (AttributeError, IsADirectoryError):
@@ -80,7 +82,13 @@ def _no_file_in(folder: Path) -> str | None:
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.ENOENT):
             return error.strerror or str(error)
-    return None if os.access(folder, os.W_OK | os.X_OK) else "nothing may be written there"
+    else:
+        return None if os.access(folder, os.W_OK | os.X_OK) else "nothing may be written there"
+    try:
+        with TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return error.strerror or str(error)
 
 
 def _on_server(url: URL) -> str | None:

@@ -1,6 +1,9 @@
 """Whether a ledger can be written is found out without writing it."""
 
+import errno
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import URL, text
@@ -97,3 +100,31 @@ def test_looking_leaves_the_log_of_others_in_this_process_alone(
 
     assert log.stat().st_ino == before
     engine.dispose()
+
+
+@pytest.mark.skipif(not Path("/proc/version").exists(), reason="has no /proc")
+@pytest.mark.parametrize("path", ["/proc/ledger.db", "/proc/x/ledger.db", "/proc/self/ledger.db"])
+def test_a_folder_that_keeps_no_files_is_noticed_and_not_called_full(
+    path: str, generation: Path
+) -> None:
+    """Whoever may do everything is told by its rights that they may write there."""
+    trouble = str(trouble_writing(URL.create("sqlite", database=path), generation))
+
+    assert f"{path} cannot be written: " in trouble
+    assert "is full" not in trouble
+
+
+@pytest.mark.parametrize("error", [errno.EOPNOTSUPP, errno.ENOENT, errno.EISDIR])
+def test_where_no_file_is_without_a_name_a_named_one_is_made_and_is_gone_at_once(
+    error: int, tmp_path: Path, generation: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Any, flags: int, *more: Any, **others: Any) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(error, os.strerror(error))
+        return opened(path, flags, *more, **others)
+
+    opened = os.open
+    monkeypatch.setattr(os, "open", refused)
+
+    assert trouble_writing(URL.create("sqlite", database=f"{tmp_path}/x.db"), generation) is None
+    assert list(tmp_path.iterdir()) == []

@@ -254,7 +254,7 @@ def test_a_full_disk_is_told_by_who_only_reads_the_ledger(
 ) -> None:
     """A run on it cannot even record that it was stopped."""
     shop.sync()
-    monkeypatch.setattr(room, "disk_usage", lambda _: SimpleNamespace(free=4096))
+    monkeypatch.setattr(room, "disk_usage", lambda _: SimpleNamespace(total=2**30, free=4096))
     shop.add_many(1)
 
     status, checked = shop.connector("status", "--json").json, shop.connector("check")
