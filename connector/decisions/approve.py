@@ -106,7 +106,7 @@ class Approved:
     approval: Approval
     in_the_way: tuple[str, ...] = ()
     already: bool = False
-    """Somebody else had approved just that meanwhile, and nothing else was recorded."""
+    """Just that was approved before, and nothing else was recorded."""
     error: ClassVar[ConnectorError | None] = None
     exit_code: ClassVar[int] = 0
 
@@ -197,7 +197,7 @@ class Approve:
                 done = approve(ledger, lease, self.activation.limits, held, request)
             finally:
                 ledger.let_go(lease)
-        return Approved(name, done, plan.in_the_way)
+        return Approved(name, done, plan.in_the_way, already=done.id <= plan.newest)
 
     def _lease(self, ledger: Ledger, plan: Held) -> Run | Approved:
         """The lease; or what another person has approved who has it, or has begun a run with it.

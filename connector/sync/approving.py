@@ -13,7 +13,7 @@ from connector.ledger.deeds import NOBODY
 from connector.ledger.records import Run
 from connector.ledger.store import Ledger
 from connector.rules import clocks
-from connector.rules.approval import CHANGED_SINCE, Digests, drift, who_may_not
+from connector.rules.approval import CHANGED_SINCE, Digests, drift, plain_name, who_may_not
 from connector.rules.dbt.gate import Barred, Look, Taken
 from connector.rules.delivery import State
 from connector.rules.errors import ApprovalRefused
@@ -21,6 +21,7 @@ from connector.rules.grammar import Limits
 from connector.rules.hold import Hold
 from connector.sync.flow import Running
 
+WHAT_IS_APPROVED = ("counts", "digest", "build")
 FILLED = "its model was empty, and has rows again"
 
 
@@ -50,7 +51,8 @@ class Leave:
 def approve(
     ledger: Ledger, lease: Run, limits: Limits, held: HeldRun, request: Request
 ) -> Approval:
-    """Record that the rows that are `held` may go, under the lease of their activation.
+    """Record that the rows that are `held` may go, under the lease of their activation. Where the
+    same person has approved just that, with nothing else to say, it is the approval that stands.
 
     Raises ApprovalRefused, which is on the audit list then: they are not those that were shown, or
     the person may not approve them."""
@@ -65,6 +67,11 @@ def approve(
         raise ApprovalRefused(f'"{name}" stays held: {why}')
     shown = {"counts": held.counts, "reason": held.reason, "digest": held.rows.digest}
     shown |= {"build": held.figures.about} if held.figures.build else {}
+    if not request.used and (standing := ledger.standing_approval(name)):
+        same = all(standing.shown.get(part) == shown.get(part) for part in WHAT_IS_APPROVED)
+        by_them = plain_name(standing.by) == plain_name(request.by)
+        if same and by_them and request.note in (None, standing.note):
+            return standing
     what = Approving(
         request.by,
         request.note,

@@ -562,6 +562,45 @@ def test_who_approves_what_is_paused_is_told_so(held: Shop) -> None:
     assert approved(held)["in_the_way"] == []
 
 
+# --- twice ---------------------------------------------------------------------------------------
+
+
+def test_who_approves_the_same_twice_has_approved_it_once(held: Shop) -> None:
+    first = approved(held, "--by", "bert", "--note", "the campaign")
+    again = approved(held, "--by", "Bert ", "--note", "the campaign")
+    told = held.connector("approve", "visits", "--yes", "--by", "bert")
+    plan = held.path / "held.json"
+    held.connector("approve", "visits", "--out", str(plan))
+    planned = held.connector("approve", "--plan", str(plan), "--by", "bert", "--json")
+
+    assert (again["approval"], again["already"]) == (first["approval"], True)
+    assert (first["already"], again["expires_at"]) == (False, first["expires_at"])
+    assert (told.code, planned.code, planned.json["already"]) == (0, 0, True)
+    assert "visits is approved already: by bert, " in told.said
+    assert "Nothing else was recorded." in told.said
+    assert audit(held) == [("bert", "approved")]
+    assert held.sync().run["delivered"] == 4
+
+
+def test_what_another_person_or_another_note_says_of_it_is_put_on_record(held: Shop) -> None:
+    for by, note in (("bert", "first"), ("bert", "second"), ("carl", "second")):
+        assert approved(held, "--by", by, "--note", note)["already"] is False
+
+    assert audit(held) == [("bert", "approved"), ("bert", "approved"), ("carl", "approved")]
+    assert held.sync().run["delivered"] == 4
+
+
+def test_an_approval_that_has_run_out_is_given_anew_by_the_same_person(held: Shop) -> None:
+    first = approved(held, "--by", "bert")
+    with held.ledger_connection() as ledger:
+        ledger.execute("update approvals set expires_at = 1")
+
+    again = approved(held, "--by", "bert")
+
+    assert (again["already"], again["approval"] > first["approval"]) == (False, True)
+    assert held.sync().run["delivered"] == 4
+
+
 # --- two at the same moment ----------------------------------------------------------------------
 
 
