@@ -197,7 +197,7 @@ class Breaker:
 
     def saw(self, ended: Result) -> None:
         """Count how a run ended. A single row that only became a doubt has proven nothing."""
-        # where nothing got through rows rest, so they are no flood; and it may lie with them alone
+        # where nothing got through, it may lie with those rows alone
         tally, rests = ended.tally, isinstance(ended.error, NothingGotThrough)
         if isinstance(ended.error, DestinationUnusable) and not rests:
             self.failures += 1
