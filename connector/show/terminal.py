@@ -91,12 +91,11 @@ def prepare_streams() -> None:
             stream.reconfigure(errors=ERRORS)
 
 
-def _plainer(error: UnicodeError) -> tuple[str | bytes, int]:
+def _plainer(error: UnicodeError) -> tuple[str, int]:
+    """As JSON writes it, since most of what is shown is in bodies: they stay what they are."""
     assert isinstance(error, UnicodeEncodeError)
     found = error.object[error.start : error.end]
-    if all(character in PLAINER for character in found):
-        return "".join(PLAINER[character] for character in found), error.end
-    return codecs.backslashreplace_errors(error)
+    return "".join(PLAINER.get(each) or json.dumps(each)[1:-1] for each in found), error.end
 
 
 def _visible(found: re.Match[str]) -> str:

@@ -1,6 +1,7 @@
 """Every command tells what it did on any terminal, and no row steers it."""
 
 import json
+import re
 import unicodedata
 
 import pytest
@@ -47,11 +48,15 @@ def test_a_terminal_that_lacks_a_character_is_told_everything(shop: Shop, encodi
     synced = done(shop, encoding, "sync", "--json")
     told = done(shop, encoding, "quarantine", "list")
     listed = done(shop, encoding, "quarantine", "list", "--json")
+    shop.add({"id": f"next {key}"})
+    shown = done(shop, encoding, "preview", "visits")
 
     assert (synced.code, synced.run["delivered"], synced.run["invalid"]) == (1, 1, 1)
     assert "unexpected" not in synced.err + told.err
     assert (told.code, "bad " in told.out) == (0, True)
     assert listed.json["rows"][0]["row_key"] == f"bad {key}"
+    (body,) = re.findall(r"^\{$.*?^\}$", shown.out, re.DOTALL | re.MULTILINE)
+    assert json.loads(body)["payload"]["visitId"] == f"next {key}"
 
 
 def test_no_row_steers_the_terminal(shop: Shop) -> None:
