@@ -68,6 +68,8 @@ class Mirror:
     """Those of them that are on record as waiting for their turn: no limit counts them."""
     better: Counter[State] = field(default_factory=Counter)
     """By their state, rows that were refused and would not be any more: corrected, or gone."""
+    told: Counter[State] = field(default_factory=Counter)
+    """By their state, rows on record that are sent as they read now, if at all."""
     ended: int = 0
     """Those of `replaced` that are invalid now: taken back, and not sent."""
     live: int = 0
@@ -87,18 +89,9 @@ class Mirror:
 
     def holds(self, activation: Activation) -> str | None:
         """Why a run would take nothing back; None where it may go."""
-        figures = Hold(
-            0,
-            0,
-            0,
-            live=self.live,
-            removed=self.removed,
-            replaced=self.replaced,
-            unlike=self.unlike,
-            empty=self.empty,
-            without_key=self.without_key,
-            edited=tuple(self.edited),
-        )
+        names = ("live", "removed", "replaced", "unlike", "empty", "without_key")
+        same = {name: getattr(self, name) for name in names}
+        figures = Hold(0, 0, 0, edited=tuple(self.edited), **same)
         of = "removed" if self.removed >= max(self.replaced, 1) else "replaced"
         examples = self.examples.get("live" if self.empty else of, ())
         return mirror_passed_limit(activation, figures, examples)
@@ -184,7 +177,9 @@ class Preview:
             again = len(self.again)
             ahead = Ahead(self.new, seen, self.compared, self.gauge, self.whole, again)
             self.outlook = self._in_turn(what_next_run_would_do(activation, stands, ahead))
-        self.outlook = and_what_may_be(self.outlook, stands)
+        told = self.mirror.told if self.mirror else Counter[State]()
+        there = {state: number - told[State(state)] for state, number in stands.counts.items()}
+        self.outlook = and_what_may_be(self.outlook, replace(stands, counts=there))
         if self.elsewhere:
             self.outlook = replace(self.outlook, notes=(*self.outlook.notes, self.elsewhere))
         return self.outlook

@@ -1,6 +1,7 @@
 """What a sync of a mirror would do now, told without doing any of it: new, gone, changed and
 returned rows, what would be taken back and what would be sent."""
 
+from collections import Counter
 from contextlib import closing
 
 from connector.ledger.mirrored import Aim, Covers, Mirrored
@@ -35,12 +36,15 @@ class Foreseeing(Comparing):
     left = 0
     """Rows of which nothing was shown that the model says now."""
     covers = Covers.NOTHING
+    told: Counter[State]
+    """See Mirror."""
 
     def _wish(self, said: Said, before: Mirrored, staged: Staged, aim: Aim) -> None:
         change, staged = before.change, self._wanted(staged, aim)
         if self.covers is Covers.SHOWN and not (change and says(change, staged, aim)):
             self.left += 1
         else:
+            self.told[before.known.state] += aim is Aim.REPLACE
             said.wishes.append(self._wish_of(before, staged, aim))
 
     def covered(self, said: Said) -> Said:
@@ -68,7 +72,7 @@ def preview_mirror(
     restored = memory.is_restored(name) and shows
     found = Foreseen(reading, result, show, memory)
     comparing = Foreseeing(reading, memory, memory.identity_of_ledger(), restored)
-    comparing.covers = covers
+    comparing.covers, comparing.told = covers, found.mirror.told
     with closing(comparing.compared()) as batches:
         for read, said in batches:
             result.read += read
@@ -105,6 +109,7 @@ class Foreseen:
             if before.known.state is State.PENDING:
                 self._pending -= 1
                 self.obsolete.add(staged.row_key)
+            self.mirror.told[before.known.state] += 1
             self.mirror.better[before.known.state] += self._can_go(staged.content)
             returned = before.known.state is State.REMOVED
             contacts += self._sent(staged, "returned" if returned else "new", before.known.id)
@@ -157,6 +162,7 @@ class Foreseen:
             for row in page:
                 if comparing.covers is Covers.SHOWN and row.change is not Aim.REMOVE:
                     continue
+                self.mirror.told[row.state] += 1
                 if row.state is State.DELIVERED or row.state in MAY_BE_THERE:
                     self._taken_back(row.delivery_id, row.row_key, "removed")
                 else:

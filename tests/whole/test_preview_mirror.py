@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.whole.shop import Shop, contact_id
+from connector.sandbox.behaviour import Faults
+from tests.whole.shop import Shop, behaving, contact_id
 from tests.whole.test_mirror import model
 from tests.whole.test_undo import deletions
 
@@ -54,6 +55,41 @@ def test_the_sets_are_told_with_the_requests_and_nothing_is_done(mirror: Shop) -
     assert (
         mirror.connector("preview", "visits", "--json").json["outlook"]["would"] == "send_nothing"
     )
+
+
+def test_a_waiting_row_that_is_gone_or_reads_otherwise_is_not_among_what_may_be_sent(
+    mirror: Shop,
+) -> None:
+    mirror.configure(identifier="email")
+    for key in ("gone", "other", "same"):
+        mirror.add({"id": key, "contact": f"{key}@example.com"})
+    assert mirror.sync().run["waiting"] == 3
+    assert outlook(mirror)["may_send"] == 3
+    mirror.execute("delete from visits where id = 'gone'")
+    mirror.execute("update visits set rating = 5 where id = 'other'")
+
+    found = mirror.connector("preview", "visits", "--json").json
+
+    assert (found["dropped"], found["new"]) == (1, 1)
+    assert found["outlook"]["may_send"] == 1
+    assert "1 row without a contact yet may be sent" in found["outlook"]["notes"][0]
+
+
+def test_a_row_in_doubt_that_is_gone_or_reads_otherwise_is_not_among_what_may_be_sent(
+    mirror: Shop,
+) -> None:
+    mirror.configure(settle_after="1h")
+    mirror.sandbox.behaviour = behaving(faults=Faults(status_before={500: 1.0}))
+    model(mirror, gone=1, other=2, same=3)
+    assert mirror.sync().run["in_doubt"] == 3
+    mirror.sandbox.behaviour = behaving()
+    assert outlook(mirror)["may_send"] == 3
+    model(mirror, other=4, same=3)
+
+    found = mirror.connector("preview", "visits", "--json").json
+
+    assert (found["removed"], found["replaced"]) == (1, 1)
+    assert found["outlook"]["may_send"] == 1
 
 
 def test_only_removals_are_something_to_do(mirror: Shop) -> None:
