@@ -162,6 +162,26 @@ def test_a_default_of_one_kind_of_destination_is_not_for_the_others(tmp_path: Pa
     assert 'b.yaml:4:5: unknown key "schema_id"' in found  # written there, it is a mistake
 
 
+def test_what_one_kind_knows_of_a_contact_is_not_for_the_others(tmp_path: Path) -> None:
+    mxo = "  mxo: {type: mxo, url: 'https://x.example', client_id: c, client_secret: s,"
+    more = "        site_key: ONE-1, mode: single}"
+    default = "defaults:\n  contact: {column: email, identifier: email, wait: 1d, wiat: 2d}"
+    main = MAIN.replace("include:", f"{mxo}\n{more}\n{default}\ninclude:")
+    reviews = one("reviews", destination="engage")
+    visits = one("visits", destination="mxo").replace("schema_id: review", "touchpoint: store://x")
+    whole = visits.replace("    contact: {column: email, identifier: email}\n", "")
+
+    mistaken = mistakes(tmp_path, main, a=reviews, b=visits)
+    right = main.replace(", wiat: 2d", "")
+    settings = read(tmp_path, right, a=reviews, b=visits)
+    settings_of_whole = read(tmp_path, right, a=reviews, b=whole)
+
+    assert settings.project.activations["reviews"].contact.patience == timedelta(days=1)
+    assert settings_of_whole.project.activations["visits"].contact.column == "email"
+    assert mistaken  # what no kind knows is a mistake, and what another one knows is none
+    assert all('unknown key "wiat"' in each for each in mistaken)
+
+
 def test_a_name_that_may_not_be_is_told_where_it_stands_and_hides_nothing(tmp_path: Path) -> None:
     found = mistakes(tmp_path, a=one('"x 1;rm"'), b=one("bookings", destination="engag"))
 

@@ -227,6 +227,16 @@ class ActivationKeys:
         """Those of one activation, in a file that holds `content`."""
         return keys_of(Named(content, self._kinds).model("activation", activation))
 
+    def foreign(self, activation: Mapping[str, Any], content: Any) -> set[str]:
+        """Those of a contact that only other kinds know; none where its kind is not known."""
+        own = Named(content, self._kinds).kind_of_activation(activation)
+        known = {key for kind in self._kinds.values() for key in _of_contact(kind.activation)}
+        return known - _of_contact(own.activation) if own else set()
+
+
+def _of_contact(activation: type[Closed]) -> set[str]:
+    return set(keys_of(_closed_in(activation.model_fields["contact"].annotation)))
+
 
 def _closed_in(annotation: Any) -> Any:
     """The part of the grammar inside an annotation such as `dict[str, X] | None`."""

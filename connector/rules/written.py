@@ -84,6 +84,9 @@ class Keys(Protocol):
     def of(self, activation: Mapping[str, Any], content: Any) -> Collection[str]:
         """Those of one activation, in a file that holds `content`."""
 
+    def foreign(self, activation: Mapping[str, Any], content: Any) -> Collection[str]:
+        """Those of a contact that only other kinds of destinations know."""
+
 
 def read(file: Path, variables: Variables, keys: Keys, lenient: bool = False) -> Written:
     """Read `file` and what it includes. `lenient`: a variable that is not set is no mistake.
@@ -262,6 +265,9 @@ class _Reading:
                 there = keys.of(goes | activation, self.content)
                 # a key of another kind of destination is meant for the activations that go there
                 own = {key: value for key, value in defaults.items() if key in there}
+                if isinstance(contact := own.get("contact"), dict):
+                    foreign = keys.foreign(goes | activation, self.content)
+                    own["contact"] = {k: v for k, v in contact.items() if k not in foreign}
                 self._fill(activation, own, ("activations", name), marks)
 
     def _fill(
