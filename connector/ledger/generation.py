@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import field, replace
 from hashlib import blake2b
 from pathlib import Path
+from threading import get_native_id
 from typing import Any
 
 from connector.basis import dataclass
@@ -176,8 +177,9 @@ class GenerationFile:
 
 
 def _replace(path: Path, content: Mapping[str, Any], synced: bool) -> None:
-    # the process in the name: one that was frozen for long may be writing, too
-    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    # the process and the thread in the name: one that was frozen for long may be writing, too, and
+    # so may another run of this process, where both did not wait for that any more
+    new = path.with_name(f"{path.name}.{os.getpid()}-{get_native_id()}.new")
     try:
         # for its owner alone
         with open(new, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:

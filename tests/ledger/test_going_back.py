@@ -3,9 +3,11 @@
 import os
 import shutil
 import sqlite3
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -304,6 +306,27 @@ def test_many_that_write_at_once_lose_nothing(file):
 
     assert file.read_writes("one") == {f"a{n}": 19 for n in range(6)}
     assert file.read_writes("another") == {}
+
+
+def test_two_runs_of_a_process_that_do_not_wait_any_more_write_each_a_draft_of_its_own(
+    file, monkeypatch
+):
+    file.raise_to("mine", 1)
+    monkeypatch.setattr("connector.ledger.generation._locked", lambda folder: None)
+    both, synced = Barrier(2, timeout=5), os.fsync
+
+    def together(descriptor):
+        """Both have written by then, and neither has put its draft in place."""
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            both.wait()
+        synced(descriptor)
+
+    monkeypatch.setattr(os, "fsync", together)
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda name: file.beaten("mine", 2, {name: 1}), ["reviews", "visits"]))
+
+    found = file.read()
+    assert (found.ledger, found.number) == ("mine", 2)
 
 
 def test_who_came_later_is_seen_by_who_was_replaced(file):
