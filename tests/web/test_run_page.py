@@ -135,3 +135,18 @@ def test_the_first_page_tells_of_rows_that_are_to_come_and_of_a_hold(shop: Shop)
     assert "12 pending" in held
     assert "sends again" not in held
     assert '<a href="/activations/visits/held">a hold</a>' in held
+
+
+def test_a_run_of_another_process_is_one_that_runs(shop: Shop) -> None:
+    shop.sandbox.behaviour = behaving(answer_delay=1.0)
+    shop.add_many(200)
+    served, other = started(shop), started(shop)
+    other.post("/api/sync/visits")
+    until(lambda: shop.posts > 0)
+
+    shown = served.get("/").text
+
+    run = other.status["running"]
+    assert run
+    assert ": 1 running," in shown
+    assert f"/runs/{run}" in shown

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from connector.basis import dataclass
 from connector.rules.deed import Document
 from connector.serve.service import Service
-from connector.serve.web.glance import drawn, glances, of_project
+from connector.serve.web.glance import drawn, glances, of_project, run_now
 from connector.serve.web.page import page
 
 SHOWN = 50
@@ -108,7 +108,7 @@ def overview(request: Request) -> Response:
         tags=sorted({tag for each in documents for tag in each["tags"]}),
         destinations=sorted({each["destination"] for each in documents}),
         delivered_today=sum(each["delivered_today"] for each in documents),
-        running=sum(1 for each in documents if each["running"]),
+        running=sum(1 for each in documents if run_now(each)),
     )
 
 

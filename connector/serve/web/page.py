@@ -25,6 +25,7 @@ from connector.rules.errors import (
 from connector.rules.properties import mask
 from connector.rules.words import words
 from connector.serve.web.bounds import MOST_OF_A_BODY
+from connector.serve.web.glance import run_now
 from connector.serve.web.persons import Forbidden, from_elsewhere, visitor_of
 from connector.show.blocks import match_rate
 from connector.show.story import because_text, without_command
@@ -275,6 +276,7 @@ ENVIRONMENT.filters.update(
     matched=match_rate,
     lasting=lasting,
     short=shortened,
+    run_now=run_now,
     speed=_speed,
     tone=lambda status: TONES.get(status, "calm"),
 )
