@@ -251,12 +251,15 @@ class Forgetting:
 
     async def _delete_pruned(self) -> None:
         """Interactions of pruned rows: of these nothing is recorded any more."""
+        call, ledger = self.thread.call, self.ledger
         for name, destination, near in self.plan.pruned:
+            await call(ledger.ask_pruned, name, near)
             match await self.client(destination).delete(name):
                 case Removed():
-                    await self.thread.call(self.ledger.forget_pruned, self.plan.by, name, near)
+                    await call(ledger.forget_pruned, self.plan.by, name, near)
                     self.result.deleted += 1
                 case Refused(reason):
+                    await call(ledger.take_back_asking_pruned, name, near)
                     self.result.refused.append((f"a pruned row ({name})", reason))
                 case Unknown(reason):
                     raise DestinationUnusable(f"that of a pruned row was not deleted: {reason}")

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     Integer,
     Select,
@@ -193,10 +194,20 @@ def count_pruned(c: Connection, activation: str, by_day: Mapping[int, int]) -> N
 
 def count_pruned_less(c: Connection, activation: str) -> None:
     """One of them is there no more. On which day it was is not known: the first has one less."""
+    _count_on_first(c, activation, -1, n.number > 0)
+
+
+def count_pruned_more(c: Connection, activation: str) -> None:
+    """One of them that was counted off is there after all."""
+    _count_on_first(c, activation, 1)
+
+
+def _count_on_first(c: Connection, activation: str, more: int, *of: ColumnElement[bool]) -> None:
+    """`of`: what is true of the day that is meant, the first of these."""
     mine = (n.activation == activation, n.state == PRUNED)
-    first = select(func.min(n.day)).where(*mine, n.number > 0).scalar_subquery()
-    less = update(delivery_counts).where(*mine, n.day == first)
-    c.execute(less.values(number=n.number - 1))
+    first = select(func.min(n.day)).where(*mine, *of).scalar_subquery()
+    on_first = update(delivery_counts).where(*mine, n.day == first)
+    c.execute(on_first.values(number=n.number + more))
 
 
 GROWING = (

@@ -9,18 +9,19 @@ from collections.abc import Collection, Sequence
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
 
 from connector.basis import dataclass
 from connector.ledger.contacts import contacts
-from connector.ledger.counts import count_pruned_less
+from connector.ledger.counts import count_pruned_less, count_pruned_more
 from connector.ledger.deeds import DEED, Entry, end_hold, note, void_standing
 from connector.ledger.deeds import FORGOTTEN as FORGOT
+from connector.ledger.digests import as_rows, halves
 from connector.ledger.leases import Book
 from connector.ledger.mirrored import Aim, changes, has_lost_its_rows
 from connector.ledger.moving import FORGOTTEN, Move, Row, Told, move
+from connector.ledger.ownership import ASKED, remember_removed, rows_with, whose_pruned
 from connector.ledger.ownership import digest_of as digest_of_id
-from connector.ledger.ownership import remember_removed, rows_with, whose_pruned
 from connector.ledger.paging import open_rows
 from connector.ledger.records import Run
 from connector.ledger.tables import (
@@ -29,6 +30,7 @@ from connector.ledger.tables import (
     decisions,
     deliveries,
     ledgers,
+    pruned_interactions,
     removed_interactions,
     requests,
     trials,
@@ -45,10 +47,10 @@ from connector.rules.words import were
 
 GUID = re.compile(r"\{?[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\}?")
 HOLDING = tuple(state for state in State if state is not State.DELIVERED)
-ASKED = digest_of_id("the deletion of what is forgotten is asked for")
-"""Stands among the interactions that a row gave up, beside its own, from before its deletion is
-asked for until it is known what came of that."""
-d, r, t = deliveries.c, removed_interactions.c, trials.c
+COUNTED_OFF = "the deletion is asked for of "
+"""Before an interaction's id: what such a text is known by stands among those of pruned rows since
+that row is counted as delivered no more, so that this happens once."""
+d, i, r, t = deliveries.c, pruned_interactions.c, removed_interactions.c, trials.c
 OF_HELD = (d.id, d.activation, d.row_key, d.state, d.contact, d.contact_id, d.attempt)
 
 
@@ -255,13 +257,25 @@ class Persons(Book, HeldRows):
                 void_standing(c, lease.activation, CHANGED_SINCE)
 
     @repeated
-    def forget_pruned(self, by: str, interaction_id: str, near: str) -> None:
-        """Put on record that the interaction of a row is deleted of which the ledger holds nothing
-        any more: it is counted as delivered no more. `near`: an activation whose rows go there."""
+    def ask_pruned(self, interaction_id: str, near: str) -> None:
+        """Put on record that the deletion of a pruned row's interaction is asked for: the row is
+        counted as delivered no more, for what is deleted without an answer is not listed as its
+        contact's again. `near`: an activation whose rows go there."""
         with transaction(self._engine) as c:
-            for name in whose_pruned(c, near, interaction_id):
-                count_pruned_less(c, name)
+            _count_off(c, near, interaction_id)
+
+    @repeated
+    def forget_pruned(self, by: str, interaction_id: str, near: str) -> None:
+        """Put on record that it is deleted; the ledger holds nothing else of its row."""
+        with transaction(self._engine) as c:
+            _count_off(c, near, interaction_id)  # unless another answer was that it stays
             note(c, Entry(FORGOT, by, details={"rows": 0, "interactions": 1}))
+
+    @repeated
+    def take_back_asking_pruned(self, interaction_id: str, near: str) -> None:
+        """It is there, and stays."""
+        with transaction(self._engine) as c:
+            _count_again(c, near, interaction_id)
 
     @repeated
     def forget_changes(self, names: Collection[str], activations: Collection[str]) -> int:
@@ -315,6 +329,29 @@ FORGOTTEN_AS = {
 def _row(held: Held, by: str) -> Row:
     told = Told(by, "forgotten", held.state, state_after(held.state))
     return Row(held.delivery_id, held.state, held.attempt, {"reason": FORGOTTEN}, told)
+
+
+def _count_off(c: Connection, near: str, interaction_id: str) -> None:
+    """Count the pruned row that had this interaction, at the destination of the activation `near`,
+    as delivered no more; one that is not counted any more stays so."""
+    for number, name in whose_pruned(c, near, interaction_id):
+        mark = upsert(c, pruned_interactions).values(_mark(number, interaction_id))
+        if c.execute(mark.on_conflict_do_nothing().returning(i.high)).first():
+            count_pruned_less(c, name)
+
+
+def _count_again(c: Connection, near: str, interaction_id: str) -> None:
+    """The contrary."""
+    for number, name in whose_pruned(c, near, interaction_id):
+        mark = _mark(number, interaction_id)
+        mine = [i[column] == value for column, value in mark.items()]
+        if c.execute(delete(pruned_interactions).where(*mine)).rowcount:
+            count_pruned_more(c, name)
+
+
+def _mark(number: int, interaction_id: str) -> dict[str, int]:
+    (entry,) = as_rows([halves(COUNTED_OFF + digest_of_id(interaction_id))])
+    return {"activation": number, **entry}
 
 
 def _about(names: Collection[str], activations: Collection[str]) -> ColumnElement[bool]:

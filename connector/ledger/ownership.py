@@ -95,6 +95,11 @@ def digest_of(interaction_id: str) -> str:
     return blake2b(plain.encode(errors="replace"), digest_size=16).hexdigest()
 
 
+ASKED = digest_of("the deletion of what is forgotten is asked for")
+"""Stands among the interactions that a row gave up, beside its own, from before its deletion is
+asked for until it is known what came of that."""
+
+
 def remember_removed(c: Connection, rows: Iterable[tuple[int, str | None]]) -> None:
     """The rows (by their delivery id) give up these interactions, which are deleted."""
     entries = [
@@ -137,13 +142,14 @@ def of_pruned(c: Connection, activation: str, ids: Collection[str]) -> set[str]:
     return {by_halves[row[0], row[1]] for row in found if row[2] in near}
 
 
-def whose_pruned(c: Connection, activation: str, name: str) -> list[str]:
+def whose_pruned(c: Connection, activation: str, name: str) -> list[tuple[int, str]]:
     """The activation whose pruned row had the interaction `name`, at the destination of
-    `activation`; none where none had."""
+    `activation`, and its number; none where none had."""
     (high, low), own = halves_of(digest_of(name)), pruned_interactions.c
     here = (pruned.c.number == own.activation, own.high == high, own.low == low)
     near = neighbours(c, activation)
-    return [row[0] for row in c.execute(select(pruned.c.activation).where(*here)) if row[0] in near]
+    found = c.execute(select(pruned.c.number, pruned.c.activation).where(*here))
+    return [(row[0], row[1]) for row in found if row[1] in near]
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from connector.ledger.json_rows import in_one, json_rows
 from connector.ledger.leases import WOKEN, Book
 from connector.ledger.mirrored import changes, is_of
 from connector.ledger.moving import newest_id
-from connector.ledger.ownership import digest_of
+from connector.ledger.ownership import ASKED, digest_of
 from connector.ledger.processes import process_of
 from connector.ledger.records import Run, milliseconds, moment
 from connector.ledger.tables import (
@@ -261,6 +261,8 @@ class Pruning(Book, OldRows):
             what = (d.id, d.row_key, d.interaction_id, d.changed_at)
             query = select(*what).where(*mine, d.changed_at < reach.before, MAY_GO, ~_counts(reach))
             going = c.execute(query, in_one([{"id": id} for id in ids])).all()
+            if asked := _being_forgotten(c, going):
+                going = [row for row in going if row.id not in asked]
             if going:
                 number = _number(c, reach, len(going))
                 _remember(c, number, going)
@@ -319,6 +321,18 @@ def _remember(c: Connection, number: int, going: Sequence[Any]) -> None:
     for table, some in ((pruned_keys, kept), (pruned_interactions, own)):
         if some:
             c.execute(upsert(c, table).on_conflict_do_nothing(), _rows(number, some))
+
+
+def _being_forgotten(c: Connection, going: Sequence[Any]) -> set[int]:
+    """Those of these rows of which somebody has asked for the deletion of what they own, and not
+    heard what came of it: the next forgetting asks once more."""
+    names, old = {row.id: row.interaction_id for row in going}, removed_interactions.c
+    query = select(old.delivery_id).where(old.digest == ASKED, old.delivery_id.in_(these(c)))
+    marked = set(c.execute(query, in_one([{"id": id} for id in names])).scalars())
+    own = {digest_of(names[id]): id for id in marked if names[id]}
+    beside = select(old.digest, old.delivery_id).where(old.digest.in_(list(own)))
+    found = c.execute(beside) if own else ()
+    return {row.delivery_id for row in found if own[row.digest] == row.delivery_id}
 
 
 def _rows(number: int, found: set[Halves]) -> list[dict[str, int]]:

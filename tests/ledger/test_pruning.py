@@ -309,3 +309,25 @@ def test_a_turn_that_is_over_goes_with_its_row(ledger, engine):
 
     assert pruned(ledger).rows == 1
     assert select(engine, "select * from turns") == []
+
+
+def test_a_pruned_row_whose_interaction_is_deleted_is_counted_off_once(ledger, engine, reports):
+    """It may go on being listed for a while after it was deleted."""
+    of_long_ago(ledger, engine, "r1", "r2")
+    pruned(ledger)
+
+    def told():
+        return reports.counts(REVIEWS)["delivered"]
+
+    ledger.take_back_asking_pruned("i-r1", REVIEWS)
+    ledger.ask_pruned("i-other", REVIEWS)
+    assert told() == 2
+    ledger.ask_pruned("i-r1", REVIEWS)
+    assert told() == 1
+    ledger.take_back_asking_pruned("i-r1", REVIEWS)
+    assert told() == 2
+    for _ in range(2):
+        ledger.ask_pruned("i-r1", REVIEWS)
+        ledger.forget_pruned("person: anna", "i-r1", REVIEWS)
+    assert told() == 1
+    assert ledger.owned(REVIEWS, {"i-r1"}) == {"i-r1"}

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from connector.ledger import pruning
-from tests.whole.shop import Shop, contact_id
+from connector.sandbox.behaviour import Faults
+from tests.whole.shop import Shop, behaving, contact_id
 from tests.whole.test_undo import counts, nothing_is_sent
 
 DAY = 86_400_000
@@ -144,3 +145,39 @@ def test_a_person_is_forgotten_whose_rows_are_pruned_and_that_is_on_record(shop:
     entries = shop.connector("audit", "--json").json["entries"]
     forgotten = [entry["by"] for entry in entries if entry["what"] == "forgotten"]
     assert forgotten == ["anna"] * gone
+
+
+def test_what_of_pruned_rows_was_deleted_without_an_answer_is_counted_no_more(shop: Shop) -> None:
+    """It is not listed as its contact's any more, so no later forgetting finds it."""
+    a_run_of_long_ago(shop)
+    shop.connector("prune", "--older-than", "365d", "--yes")
+    before = shop.sandbox.engage.interactions()
+    whom = ("forget", "--contact", contact_id(1), "--delete-interactions", "--yes")
+    asked = [name for name in before if name.contact_id == contact_id(1)]
+
+    shop.sandbox.behaviour = behaving(delete_faults=Faults(status_before={400: 1}))
+    refused, stays = shop.connector(*whom), counts(shop)
+    shop.sandbox.behaviour = behaving(delete_faults=Faults(reset_after=1.0))
+    stopped = shop.connector(*whom)
+    shop.sandbox.behaviour = behaving()
+    done = shop.connector(*whom)
+
+    assert (refused.code, stays) == (1, {"delivered": 3})
+    assert (stopped.code, done.code) == (3, 0)
+    assert len(shop.sandbox.engage.interactions()) == 3 - len(asked) < 3
+    assert counts(shop) == {"delivered": 3 - len(asked)}
+
+
+def test_rows_that_are_being_forgotten_are_not_pruned_before_that_is_over(shop: Shop) -> None:
+    a_run_of_long_ago(shop)
+    whom = ("forget", "--contact", contact_id(1), "--delete-interactions", "--yes", "--json")
+    shop.sandbox.behaviour = behaving(delete_faults=Faults(reset_after=1.0))
+    stopped = shop.connector(*whom)
+    shop.sandbox.behaviour = behaving()
+
+    shop.connector("prune", "--older-than", "365d", "--yes")
+    left = len(shop.sandbox.engage.interactions())
+    done = shop.connector(*whom)
+
+    assert (stopped.code, done.code, done.json["deleted"]) == (3, 0, 3 - left)
+    assert counts(shop) == {"undone": 3 - left, **({"delivered": left} if left else {})}
