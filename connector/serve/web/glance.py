@@ -54,13 +54,6 @@ def glances(app: App, documents: list[Document]) -> list[Document]:
     return documents
 
 
-def run_now(document: Document) -> str | None:
-    """The run of an activation that goes on now, of this process or of another one."""
-    last = document["last_run"]
-    there = last["run_id"] if last and last["status"] == "running" else None
-    return document["running"] or there
-
-
 def drawn(app: App, documents: list[Document]) -> list[Document]:
     """`documents` of glances, with what is drawn of each: its last runs, and its days."""
     names = [document["name"] for document in documents]

@@ -10,8 +10,8 @@ from starlette.responses import Response
 from connector.basis import dataclass
 from connector.rules.deed import Document
 from connector.serve.service import Service
-from connector.serve.web.glance import drawn, glances, of_project, run_now
-from connector.serve.web.page import page
+from connector.serve.web.glance import drawn, glances, of_project
+from connector.serve.web.page import page, run_now
 
 SHOWN = 50
 """Activations on one page."""

@@ -25,7 +25,6 @@ from connector.rules.errors import (
 from connector.rules.properties import mask
 from connector.rules.words import words
 from connector.serve.web.bounds import MOST_OF_A_BODY
-from connector.serve.web.glance import run_now
 from connector.serve.web.persons import Forbidden, from_elsewhere, visitor_of
 from connector.show.blocks import match_rate
 from connector.show.story import because_text, without_command
@@ -217,6 +216,13 @@ def lasting(seconds: float) -> str:
     return (
         f"{number:.1f} {unit}" if number < 10 and round(number, 1) % 1 else f"{number:.0f} {unit}"
     )
+
+
+def run_now(document: Mapping[str, Any]) -> str | None:
+    """The run of an activation that goes on now, of this process or of another one."""
+    last = document["last_run"]
+    there = last["run_id"] if last and last["status"] == "running" else None
+    return document["running"] or there
 
 
 def _speed(run: Mapping[str, Any]) -> str | None:
