@@ -359,7 +359,7 @@ class Delivering:
             self.tally.given_up += delivery.state is State.WAITING
             log.warning("delivery.rejected", row_key=delivery.row_key, reason=entry.reason)
         if isinstance(found, NotApplied):
-            self.running.next_runs.add(delivery.id)
+            self.running.next_runs.add(delivery.id, delivery.state)
         self.sending.looked_up(found)
 
 

@@ -13,7 +13,7 @@ from connector.rules.hold import Hold
 from connector.rules.interaction import instant_text
 from connector.rules.turns import Waiting, cap_of
 from connector.sync.flow import Flow, Running
-from connector.sync.limits import passed_limit
+from connector.sync.limits import passed_limit, too_many
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,5 +92,8 @@ async def _keep_approved(running: Running, figures: Hold) -> None:
     # rows that wait for their turn are not counted by the limits
     due = counts.get(State.PENDING, 0) - (await in_line(flow)).pending
     left = replace(figures, due=due)
-    if due > 0 and passed_limit(flow.activation, left):
+    # what each run tries in vain, while others go, is no reason to read nothing new for as long
+    tried = running.next_runs.pending if running.health.reached else 0
+    goes_on = due > tried or too_many(flow.activation, left)
+    if due > 0 and goes_on and passed_limit(flow.activation, left):
         await flow.call(flow.ledger.keep_approved, running.run, left)

@@ -4,6 +4,7 @@ from collections.abc import Container
 from dataclasses import field
 
 from connector.basis import dataclass
+from connector.rules.delivery import State
 
 
 @dataclass(slots=True)
@@ -13,6 +14,8 @@ class NextRuns(Container[int]):
     does not have is sent anew by a run once: what shows nothing of a row that it stores would be
     sent it without end by a run that waits."""
 
+    pending: int = 0
+    """How many of them are to be sent: the others wait for their contact."""
     absent_again: int = 0
     """How many were not there though this run had sent them anew."""
     told_to_rest: int = 0
@@ -25,8 +28,9 @@ class NextRuns(Container[int]):
     def __contains__(self, row: object) -> bool:
         return row in self._rows
 
-    def add(self, row: int) -> None:
+    def add(self, row: int, state: State = State.PENDING) -> None:
         """Leave it to the next run."""
+        self.pending += state is State.PENDING and row not in self._rows
         self._rows.add(row)
 
     def rest(self, row: int, reason: str) -> None:
@@ -39,7 +43,7 @@ class NextRuns(Container[int]):
         """Whether this run sends a row again, which was found absent just now."""
         if row in self._absent:
             self.absent_again += row not in self._rows
-            self._rows.add(row)
+            self.add(row)
             return False
         self._absent.add(row)
         return True

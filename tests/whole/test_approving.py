@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from connector.decisions import approve as deciding
+from connector.destinations.engage.client import Engage
 from connector.project.app import App
 from connector.project.settings import load
 from connector.rules.approval import what_goes
+from connector.rules.delivery import LookUp, NotApplied
 from connector.sandbox.behaviour import Faults
 from connector.sync.approving import Request, approve
 from tests.whole.shop import SCHEMA, Shop, behaving, contact_id
@@ -729,3 +731,30 @@ def test_the_command_that_gives_held_rows_up_finds_them_under_their_earlier_name
     assert "`connector quarantine discard visits --state pending`" in held
     up = ("quarantine", "discard", "visits", "--state", "pending", "--yes")
     assert shop.connector(*up).code == 0
+
+
+def test_a_row_that_each_run_tries_in_vain_keeps_no_other_from_being_read(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Left by a run that was let go, it would be held again, and approved, for as long."""
+    looked_up = Engage.look_up
+
+    async def look_up(self: Engage, contact: str, how: Any) -> LookUp:
+        if contact == "c5@example.com":
+            return NotApplied("HTTP 500", 500)
+        return await looked_up(self, contact, how)
+
+    monkeypatch.setattr(Engage, "look_up", look_up)
+    shop.configure(limits="{refused: 5%}", identifier="email")
+    ratings = {i: 9 if i == 0 else 3 for i in range(10)}
+    shop.add(
+        *({"id": f"v{i}", "contact": f"c{i}@example.com", "rating": r} for i, r in ratings.items())
+    )
+    assert shop.sync().run["status"] == "held"
+    approved(shop)
+    shop.add({"id": "new", "contact": "c1@example.com"})
+
+    runs = [shop.sync().run, shop.sync().run]
+
+    assert [(run["delivered"], run["pending"]) for run in runs] == [(8, 1), (1, 1)]
+    assert shop.stored["new"] == 1
