@@ -8,12 +8,13 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from connector.rules.errors import ConfigurationError
 from connector.rules.walltime import lowest_shown
 from connector.rules.watermark import (
+    CLOCKS_APART,
     DEFAULT_OVERLAP,
     TIMES,
     Kind,
@@ -21,16 +22,18 @@ from connector.rules.watermark import (
     advance,
     converted,
     end_of_past,
+    floor_is_to_come,
     from_text,
     history_floor,
     is_to_come,
     kind_of_value,
     read_from,
+    shape,
     to_text,
 )
 from tests.factories import STOCKHOLM, an_activation
 
-NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
+NOW, LATEST = datetime(2026, 7, 1, 12, tzinfo=UTC), datetime(9999, 12, 1, tzinfo=UTC)
 ORDERED = [kind for kind in Kind if kind is not Kind.TEXT]
 
 offsets = st.integers(-14 * 60, 14 * 60).map(lambda n: timezone(timedelta(minutes=n)))
@@ -49,6 +52,10 @@ near_now = {
     Kind.INSTANT: st.datetimes(datetime(2026, 6, 1), datetime(2026, 8, 1), timezones=offsets),
     Kind.DATE: st.dates(date(2026, 6, 1), date(2026, 8, 1)),
 }
+
+
+texts = ("2026-07-01T12:03:00Z", "2026-07-01 14:03", "2026-07-01 12:03:00+00", "2026-07-02")
+just_then = st.sampled_from([(Kind.TEXT, text) for text in texts])
 
 
 def of(*kinds: Kind, number: int = 1):
@@ -431,7 +438,8 @@ def test_start_now_reads_from_the_overlap_behind_what_is_there(case, zone):
     kind, newest = case
     activation = an_activation(cursor="at", start="now")
 
-    mark = history_floor(activation, newest, Watermark("at", kind), zone)
+    assume(not is_to_come(at(newest, kind), LATEST - timedelta(days=2), zone))
+    mark = history_floor(activation, newest, Watermark("at", kind), zone, LATEST)
 
     assert mark.floor == read_from(an_activation(cursor="at"), at(newest, kind), zone)
     assert read_from(activation, mark, zone) == mark.floor
@@ -442,7 +450,7 @@ def test_start_now_reads_from_the_overlap_behind_what_is_there(case, zone):
 def test_history_stays_history_however_far_a_run_reads_back(case, zone):
     kind, newest, position = case
     activation = an_activation(cursor="at", start="now")
-    mark = history_floor(activation, newest, Watermark("at", kind), zone)
+    mark = history_floor(activation, newest, Watermark("at", kind), zone, NOW)
 
     after = advance(mark, [max(position, mark.floor)], NOW, zone)
     longer = an_activation(
@@ -450,6 +458,21 @@ def test_history_stays_history_however_far_a_run_reads_back(case, zone):
     )
 
     assert read_from(longer, after, zone) >= mark.floor
+
+
+@given(of(*Kind) | just_then, zones, st.sampled_from(["0s", None]))
+def test_what_is_new_a_little_later_is_above_the_floor_also_by_a_clock_that_is_behind(
+    case, zone, overlap
+):
+    """That of the first run may have been ahead, and have taken for the past what was to come."""
+    kind, newest = case
+    timed = kind in TIMES or (kind is Kind.TEXT and shape(newest) is not None)
+    cursor = {"column": "at"} | ({"overlap": overlap} if overlap and timed else {})
+    activation = an_activation(cursor=cursor, start="now")
+
+    mark = history_floor(activation, newest, Watermark("at", kind), zone, NOW + CLOCKS_APART)
+
+    assert not floor_is_to_come(replace(mark, value=newest), NOW, zone)
 
 
 @pytest.mark.parametrize("floor", ["2026-06-30", "2026-06-30 11:00", "2026-06-30T11:00:00Z"])

@@ -45,6 +45,9 @@ OFFSET = "±"
 """The zone of texts that carry an offset of their own, which may be another in summer."""
 TIMES = (Kind.LOCAL_TIME, Kind.INSTANT, Kind.DATE)
 NUMBERS = (Kind.INTEGER, Kind.DECIMAL)
+CLOCKS_APART = timedelta(minutes=5)
+"""By so much two machines that are right may differ: what is new by one of them may lie so far in
+the past of another one."""
 UNKNOWN_CLOCKS = timedelta(hours=2)
 """How far clocks in a zone that nobody has named may have been set back or forward."""
 
@@ -208,13 +211,21 @@ def advance(
     return mark if ordered and position < mark.value else replace(mark, value=position)
 
 
-def is_to_come(mark: Watermark, now: datetime, zone: ZoneInfo | None) -> bool:
+def is_to_come(mark: Watermark, now: datetime, zone: tzinfo | None) -> bool:
     """Whether `mark` stands in the future, so that what was read up to it is no proof of anything:
     the clock was set back, or the zone of the cursor was changed."""
     if mark.value is None or not _is_time(mark, mark.value):
         return False
     first = _instant(mark.value, zone or EASTERNMOST)
     return first is not None and first > now
+
+
+def floor_is_to_come(mark: Watermark, now: datetime, zone: tzinfo | None) -> bool:
+    """Whether history ends in the future: what is new by now would be taken for it."""
+    if mark.kind is Kind.TEXT and mark.value is not None and (written := shape(mark.value)):
+        # a floor of texts is cut to the minute: it has lost its zone
+        zone = {"": zone, "Z": UTC, OFFSET: EASTERNMOST}[written[1]]
+    return is_to_come(replace(mark, value=mark.floor), now, zone)
 
 
 def end_of_past(mark: Watermark, highest: Any, now: datetime, zone: ZoneInfo | None) -> Any | None:
@@ -233,16 +244,36 @@ def end_of_past(mark: Watermark, highest: Any, now: datetime, zone: ZoneInfo | N
 
 
 def history_floor(
-    activation: Activation, newest: Any, mark: Watermark, zone: ZoneInfo | None
+    activation: Activation, newest: Any, mark: Watermark, zone: ZoneInfo | None, now: datetime
 ) -> Watermark:
-    """The watermark of an activation that starts now, in a model whose `newest` cursor that is not
-    in the future is this; None: all are.
+    """The watermark of an activation that starts `now`, in a model whose `newest` cursor that is
+    not in the future is this; None: all are.
 
     Rows below the floor are history and never read. The floor lies behind `newest` by the overlap,
-    so that rows which come late are read; what stands there at the first run is recorded as
-    history, and so later ones beside it count as new.
+    so that rows which come late are read, and behind `now` by CLOCKS_APART, whatever the overlap;
+    what stands there at the first run is recorded as history, and so later ones beside it count as
+    new.
     """
-    return replace(mark, floor=_behind(activation, replace(mark, value=newest), zone))
+    floor = _behind(activation, replace(mark, value=newest), zone)
+    if floor is not None and _is_time(mark, newest):
+        floor = min(floor, _surely_past(mark, newest, minus(now, CLOCKS_APART), zone))
+    return replace(mark, floor=floor)
+
+
+def _surely_past(mark: Watermark, example: Any, moment: datetime, zone: ZoneInfo | None) -> Any:
+    """The lowest cursor, written as `example` where it is a text, that means `moment` or later."""
+    if mark.kind is Kind.INSTANT:
+        return moment
+    parted, suffix = (shape(example) if mark.kind is Kind.TEXT else None) or ("", "")
+    if suffix == "Z":
+        local = shown(moment, UTC)
+    elif zone is None or suffix:
+        local = shown(moment, WESTERNMOST)
+    else:
+        local = lowest_shown(moment, zone)
+    if mark.kind is Kind.LOCAL_TIME:
+        return local
+    return local.date() if mark.kind is Kind.DATE else _text_of(local, parted)
 
 
 def converted(mark: Watermark, lower: Any, kind: Kind) -> Any | None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
@@ -35,6 +35,7 @@ from connector.rules.watermark import (
     check_cursors,
     converted,
     end_of_past,
+    floor_is_to_come,
     history_floor,
     is_to_come,
     kind_of_value,
@@ -75,8 +76,6 @@ TO_COME = (
     " changed), so it proves nothing: the model is read once as a whole, and nothing that is"
     " recorded is sent again"
 )
-CLOCKS_APART = timedelta(minutes=5)
-"""By so much two machines that are right may differ: without an overlap history ends just now."""
 NOTHING_BEFORE = (
     'activation "{name}" began with start: now at {floor}, which lies in the future (a clock was'
     " ahead at the first run or is behind now, or the zone of the cursor was changed): no row"
@@ -382,7 +381,7 @@ def _first_look(look: _Look, mark: Watermark) -> Watermark:
         return mark
     if (end := end_of_past(mark, newest, look.now, look.zone)) is not None:
         newest = look.reader.highest(look.activation, look.column, before=end)
-    return history_floor(look.activation, newest, mark, look.zone)
+    return history_floor(look.activation, newest, mark, look.zone, look.now)
 
 
 def _newest(look: _Look) -> Any:
@@ -414,7 +413,7 @@ def _still_true(
 
 def _refuse_floor_to_come(look: _Look, mark: Watermark) -> None:
     """Raises ConfigurationError where history ends in the future: what is new would be history."""
-    if is_to_come(replace(mark, value=mark.floor), look.now + CLOCKS_APART, look.zone):
+    if floor_is_to_come(mark, look.now, look.zone):
         text = NOTHING_BEFORE.format(name=look.activation.name, floor=to_text(mark.floor))
         raise ConfigurationError(of_activation(look.activation.name, "cursor", text=text))
 

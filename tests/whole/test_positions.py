@@ -273,6 +273,34 @@ def test_a_floor_in_the_future_is_told_by_each_run_and_none_reads(shop: Shop, cu
     assert shop.sync().run["delivered"] == 1
 
 
+@pytest.mark.parametrize("cursor", ["n", "n at time zone 'UTC'", TIMES["text in UTC"]])
+def test_what_is_new_once_a_clock_that_was_ahead_is_right_is_sent(shop: Shop, cursor: str) -> None:
+    """By that of the first run, a row that was yet to come was the newest of the past."""
+    in_utc = "cursor: {column: n, overlap: 0s, timezone: UTC}"
+    a_table(shop, "timestamp", cursor, cursor=in_utc, start="now")
+    add(shop, newest=ago(0))
+    shop.sync()
+    with shop.ledger_connection() as ledger:  # the clock was 4 minutes ahead: so is what it saw
+        ledger.execute("update watermarks set value = '2062' || substr(value, 5)")
+    add(shop, new=ago(4 / 60))
+
+    assert shop.sync().run["delivered"] == 1
+    assert shop.stored == {"new": 1}
+
+
+def test_a_floor_of_texts_in_utc_is_no_time_of_the_cursor_s_zone(shop: Shop) -> None:
+    """Cut to the minute it says no zone any more: read as New York's it lay hours ahead."""
+    cursor = "cursor: {column: n, timezone: America/New_York}"
+    a_table(shop, "timestamp", TIMES["text in UTC"], cursor=cursor, start="now")
+    add(shop, old=ago(0.5))
+    shop.sync()
+    add(shop, new=ago(0))
+
+    done = shop.sync()
+
+    assert (done.code, done.run["delivered"]) == (0, 1)
+
+
 def test_ids_that_begin_anew_below_a_floor_are_told_with_another_way_out(shop: Shop) -> None:
     a_table(shop, "bigint", start="now")
     add(shop, **{f"v{n}": n for n in range(5001, 5006)})
