@@ -8,7 +8,16 @@ from hashlib import blake2b
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from connector.basis import dataclass
 from connector.ledger.deeds import APPROVED, EDITED, REFUSED, Entry, approvals, audit, note
@@ -193,6 +202,14 @@ class HeldRuns(Reader):
         while page := self._all(query.where(g.delivery_id > after)):
             yield from page
             after = page[-1].id
+
+    def goes_by_approval(self, activation: str) -> set[int]:
+        """The rows of a mirror that an approval lets be taken back still, though the run which it
+        has let begin is over; none while it is held, where nothing goes by an earlier one."""
+        name = self._name(activation)
+        held = exists().where(watermarks.c.activation == name, watermarks.c.held.is_not(None))
+        ours = (is_of(name), g.approved.is_not(None), IS_LIVE, ~held)
+        return {row[0] for row in self._all(select(d.id).select_from(CHANGED).where(*ours))}
 
     def sealing(self) -> Callable[[str], str]:
         """Makes digests of texts that this ledger alone can make."""

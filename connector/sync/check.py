@@ -20,8 +20,9 @@ from connector.sync.behind import passed_over
 from connector.sync.elsewhere import Others, recorded_elsewhere
 from connector.sync.findings import REPEATED_KEYS
 from connector.sync.limits import FIRST_SYNC_ROWS
+from connector.sync.mirror_ahead import Mirror
 from connector.sync.outlook import BY_ROWS, Outlook, Stands, Would
-from connector.sync.preview import Mirror, Preview, look
+from connector.sync.preview import Preview, look
 from connector.sync.reading import Plan, Source, first_keys, plan
 from connector.sync.result import exit_code
 from connector.warehouse import Reader, lookup_columns

@@ -421,3 +421,10 @@ def says(change: Change, staged: Staged, aim: Aim) -> bool:
     digest = None if isinstance(content, Invalid) else content.digest
     now = (aim, digest, staged.about, staged.source, invalid)
     return now == (change.aim, change.digest, change.about, change.source, change.invalid)
+
+
+def is_as_before(change: Change, staged: Staged, aim: Aim) -> bool:
+    """Whether an approval of what stands beside the row is one of this, too: see mirrors.py."""
+    digest = None if isinstance(staged.content, Invalid) else staged.content.digest
+    now = (aim, digest or "", staged.about or "")
+    return now == (change.aim, change.digest or "", change.about or "")

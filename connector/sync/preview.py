@@ -5,7 +5,7 @@ reports on the ledger if there is one, and the destination's schema and contacts
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import closing
 from dataclasses import field, replace
 from math import ceil
@@ -22,7 +22,6 @@ from connector.rules.deed import Document
 from connector.rules.delivery import PATIENCE, State
 from connector.rules.errors import Problem
 from connector.rules.gauge import Gauge
-from connector.rules.hold import Hold
 from connector.rules.interaction import Interaction, Invalid
 from connector.rules.mapping import key_text
 from connector.rules.turnover import Turnover
@@ -30,8 +29,9 @@ from connector.rules.turns import cap_of
 from connector.sync.behind import passed_over
 from connector.sync.first_rows import FirstRows
 from connector.sync.identifiers import Identifiers, refused_again
-from connector.sync.limits import Compared, Seen, mirror_passed_limit
+from connector.sync.limits import Compared, Seen
 from connector.sync.lookup import Contacts
+from connector.sync.mirror_ahead import Mirror
 from connector.sync.once import MANY, Once, TooMany
 from connector.sync.outlook import (
     TOO_EARLY,
@@ -47,59 +47,6 @@ from connector.sync.reading import BATCH, Plan, Source, keyed, plan
 from connector.sync.sorting import Sorted, contents, sort_out
 from connector.sync.turns_ahead import TurnsAhead
 from connector.sync.usual import history_of, look_up
-
-EXAMPLES = 3
-"""Row keys of each kind that are named."""
-
-
-@dataclass(slots=True)
-class Mirror:
-    """Of a mirror: what would be taken back, sent in its place, or again. `sends`: rows that would
-    be sent anew, or again; `deleted`: the row key and delivery id of those whose deletions are
-    shown, and whether they are replaced; `ids`: their interactions."""
-
-    removed: int = 0
-    replaced: int = 0
-    returned: int = 0
-    dropped: int = 0
-    """Rows that the model has no more, and of which nothing is at the destination."""
-    sends: int = 0
-    late: int = 0
-    """Those of them that are on record as waiting for their turn: no limit counts them."""
-    better: Counter[State] = field(default_factory=Counter)
-    """By their state, rows that were refused and would not be any more: corrected, or gone."""
-    told: Counter[State] = field(default_factory=Counter)
-    """By their state, rows on record that are sent as they read now, if at all."""
-    ended: int = 0
-    """Those of `replaced` that are invalid now: taken back, and not sent."""
-    live: int = 0
-    unlike: int = 0
-    empty: bool = False
-    without_key: int = 0
-    edited: Sequence[str] = ()
-    examples: dict[str, list[str]] = field(default_factory=dict)
-    deleted: list[tuple[str, int, bool]] = field(default_factory=list)
-    ids: Mapping[int, str] = field(default_factory=dict)
-
-    def count(self, what: str, row_key: str) -> None:
-        """One more row of which this is to be told; the first ones are the examples."""
-        setattr(self, what, getattr(self, what) + 1)
-        if len(found := self.examples.setdefault(what, [])) < EXAMPLES:
-            found.append(row_key)
-
-    def holds(self, activation: Activation) -> str | None:
-        """Why a run would take nothing back; None where it may go."""
-        names = ("live", "removed", "replaced", "unlike", "empty", "without_key")
-        same = {name: getattr(self, name) for name in names}
-        figures = Hold(0, 0, 0, edited=tuple(self.edited), **same)
-        of = "removed" if self.removed >= max(self.replaced, 1) else "replaced"
-        examples = self.examples.get("live" if self.empty else of, ())
-        return mirror_passed_limit(activation, figures, examples)
-
-    def document(self) -> Document:
-        names = ("removed", "replaced", "returned", "dropped", "live")
-        numbers = {name: getattr(self, name) for name in names}
-        return {**numbers, "empty": self.empty, "examples": self.examples}
 
 
 @dataclass(slots=True)

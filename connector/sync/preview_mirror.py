@@ -2,6 +2,7 @@
 returned rows, what would be taken back and what would be sent."""
 
 from collections import Counter
+from collections.abc import Collection
 from contextlib import closing
 
 from connector.ledger.mirrored import Aim, Covers, Mirrored
@@ -19,12 +20,14 @@ from connector.sync.identifiers import Identifiers
 from connector.sync.mirror import (
     Comparing,
     Said,
+    is_as_before,
     keep_to_what_was_shown,
     says,
     with_digests,
 )
+from connector.sync.mirror_ahead import Mirror
 from connector.sync.outlook import LEFT
-from connector.sync.preview import Mirror, Preview
+from connector.sync.preview import Preview
 from connector.sync.reading import Plan, Source, plan
 from connector.sync.turns_ahead import TurnsAhead
 
@@ -38,9 +41,13 @@ class Foreseeing(Comparing):
     covers = Covers.NOTHING
     told: Counter[State]
     """See Mirror."""
+    let_go: set[int]
+    """Rows that an approval lets be taken back still."""
 
     def _wish(self, said: Said, before: Mirrored, staged: Staged, aim: Aim) -> None:
         change, staged = before.change, self._wanted(staged, aim)
+        if change and not is_as_before(change, staged, aim):
+            self.let_go.discard(before.known.id)
         if self.covers is Covers.SHOWN and not (change and says(change, staged, aim)):
             self.left += 1
         else:
@@ -73,6 +80,7 @@ def preview_mirror(
     found = Foreseen(reading, result, show, memory)
     comparing = Foreseeing(reading, memory, memory.identity_of_ledger(), restored)
     comparing.covers, comparing.told = covers, found.mirror.told
+    comparing.let_go = found.let_go = memory.goes_by_approval(name)
     with closing(comparing.compared()) as batches:
         for read, said in batches:
             result.read += read
@@ -96,6 +104,7 @@ class Foreseen:
         self.first = FirstRows(show)
         self.mirror = result.mirror
         self._pending = memory.counts(result.activation)[State.PENDING]
+        self.let_go: Collection[int] = ()
         self.obsolete: set[str] = set()
         """Keys of rows that are pending, and would not be sent as they are on record."""
 
@@ -117,6 +126,7 @@ class Foreseen:
             if wish.aim is Aim.REPLACE and wish.to is not None:
                 self._taken_back(wish.delivery_id, wish.to.row_key, "replaced")
                 self.mirror.unlike += wish.unlike
+                self.mirror.approved["unlike"] += wish.unlike and wish.delivery_id in self.let_go
                 self.mirror.ended += isinstance(wish.to.content, Invalid)
                 contacts += self._sent(wish.to, "replaced", wish.delivery_id)
         return contacts
@@ -149,6 +159,10 @@ class Foreseen:
 
     def _taken_back(self, delivery_id: int, row_key: str, what: str) -> None:
         self.mirror.count(what, row_key)
+        if delivery_id in self.let_go:
+            self.mirror.approved[what] += 1
+        else:
+            self.mirror.judge(what, row_key)
         if len(self.mirror.deleted) < self.show:
             self.mirror.deleted.append((row_key, delivery_id, what == "replaced"))
 
@@ -160,6 +174,8 @@ class Foreseen:
                 self.result.activation, after, comparing.newest, comparing.seen
             )
             for row in page:
+                if row.change is not Aim.REMOVE:
+                    comparing.let_go.discard(row.delivery_id)
                 if comparing.covers is Covers.SHOWN and row.change is not Aim.REMOVE:
                     continue
                 self.mirror.told[row.state] += 1

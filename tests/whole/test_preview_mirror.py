@@ -283,3 +283,28 @@ def test_a_held_row_counts_once_as_the_model_has_it_now(mirror: Shop, limits: st
     mirror.configure(limits="{rows: 1}")
     assert mirror.connector("preview", "visits", "--json").json["outlook"]["would"] == "send"
     assert mirror.sync().run["delivered"] == 1
+
+
+def test_what_an_approval_let_go_and_a_run_has_left_is_judged_no_more(mirror: Shop) -> None:
+    """Whatever ended the run: the next one takes it back without being asked."""
+    vanish = "delete from visits where id in (select id from visits order by id limit {})"
+    mirror.add_many(60)
+    mirror.sync()
+    mirror.execute(vanish.format(15))
+    assert mirror.sync().run["status"] == "held"
+    assert mirror.connector("approve", "visits", "--yes").code == 0
+    mirror.sandbox.behaviour = behaving(delete_faults=Faults(status_before={401: 1.0}))
+    assert mirror.sync().run["status"] == "stopped"
+    mirror.sandbox.behaviour = behaving()
+
+    rest = outlook(mirror)
+    mirror.execute(vanish.format(11))
+    more = outlook(mirror)
+    held = mirror.sync().run
+
+    assert rest["would"] == "send"
+    assert more["would"] == held["status"].replace("held", "be_held")
+    assert f"held: {more['because']}" == held["notes"][0]
+    assert "11 of 60 rows" in more["because"]
+    assert "26 of 60 rows" in outlook(mirror)["because"]  # nothing goes by an earlier approval
+    assert "26 of 60 rows" in mirror.sync().run["notes"][0]
