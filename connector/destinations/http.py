@@ -59,6 +59,7 @@ GUID = re.compile(r"\b[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{1,12}\b", re.IGNOR
 """The id of a contact, say; also one whose end was cut off."""
 DEEPEST = 100
 """Lists and objects in each other that an answer may have."""
+WORD_AT_THE_END = re.compile(r"[^\s\"',;:=&?(){}\[\]<>]*$")
 LARGEST_ERROR = 1_000_000
 SLICE = 0.1
 """Seconds between two looks at whether somebody who pauses is to stop."""
@@ -296,7 +297,7 @@ class Http:
             return words
         content = json_of(response)
         if content is None:
-            text = text_of(response)[: 2 * LONGEST_WORDS]
+            text = text_of(response)[: 100 * LONGEST_WORDS]
             said = "" if "<" in text else " ".join(text.split())
         else:
             said = "; ".join(_texts_of(content))
@@ -308,7 +309,9 @@ class Http:
         for secret in self.credentials.secrets:
             for written in writings(secret):
                 said = said.replace(written, "…")
-        said = printable(said[:LONGEST_WORDS])  # cut before it is searched
+        more, said = said[LONGEST_WORDS:], printable(said[:LONGEST_WORDS])  # before it is searched
+        if more:  # half of an address or of an id is not known for one
+            said = WORD_AT_THE_END.sub("…", said)
         said = GUID.sub("…", said)
         said = re.sub(r"\S+@\S+", "…", said)
         return re.sub(r"\+?\d[\d\s-]{5,}\d", "…", said)

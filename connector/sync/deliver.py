@@ -32,6 +32,7 @@ from connector.sync.flow import Running
 from connector.sync.parcels import Gathering, Load, Ready, closings_of, digest_of, parcel_of
 from connector.sync.sending import Sending
 from connector.sync.side_by_side import known_or_asked, on_record_at_once
+from connector.sync.taken import Taken
 from connector.sync.thread import Journal, Written, gather_for
 from connector.sync.turns import turns_of
 
@@ -51,7 +52,7 @@ class Delivering:
     def __init__(
         self, running: Running, limit: int | None, progress: Callable[[Tally], None]
     ) -> None:
-        self.running, self.limit, self.progress = running, limit, progress
+        self.running, self.taken, self.progress = running, Taken(limit), progress
         self.flow, self.tally, self.contacts = running.flow, running.tally, running.contacts
         self.stop, self._window = self.flow.stop, self.flow.window
         self._counting = Counting(self.tally, self.stop)
@@ -62,7 +63,7 @@ class Delivering:
         self.sending = Sending(*whom, self.stop, running.health)
         self.boot, self.references = clocks.boot(), running.references
         self._queue = asyncio.Queue[Any](maxsize=self._at_once)
-        self.page, self._queued = PAGE, 0  # rows that are read at once; that were taken up
+        self.page = PAGE  # rows that are read at once
         self._writers = 0
         """Rows that may have something to write soon."""
         self._turns = turns_of(self.flow, running.run, self._stand_in_line)
@@ -91,11 +92,13 @@ class Delivering:
         """All due rows; then those that had to rest, as long as the wait is short."""
         await self._pass(State.WAITING)
         while self.running.orders.woken is None:
-            already = self._queued
+            already, spared = self.taken.rows, self.taken.spared
             await self._pass(State.PENDING)
             await self._done()
-            if self.stop.asked or self._limit_reached() or not self._may_send():
+            if self.stop.asked or not self.taken.left or not self._may_send():
                 break
+            if self.taken.limit and self.taken.spared > spared:
+                continue  # others may go in their place
             rest = await self._rest(already)
             if rest is None or rest > PATIENCE:
                 break
@@ -112,9 +115,9 @@ class Delivering:
         """How long until a row of this run may be tried. `already`: taken up before the pass."""
         next_due, name = self.flow.ledger.next_due, self.flow.name
         rest = await self.flow.call(next_due, name)
-        if rest == timedelta(0) and self._queued == already:  # what is due is the next run's
+        if rest == timedelta(0) and self.taken.rows == already:  # what is due is the next run's
             rest = await self.flow.call(next_due, name, later=True)
-        turn = await self._turns.wait(self._queued == already) if self._turns else None
+        turn = await self._turns.wait(self.taken.rows == already) if self._turns else None
         return min((each for each in (rest, turn) if each is not None), default=None)
 
     async def _done(self) -> None:
@@ -126,11 +129,9 @@ class Delivering:
         await self._done()
         after, whenever = 0, self.running.run.started_at + LONGER_THAN_ANY_WAIT
         matches = self.contacts.matches
-        while matches.found > matches.cached and not (self.stop.asked or self._limit_reached()):
-            if not self._may_send():
-                return
+        while matches.found > matches.cached and self.taken.left and not self.stop.asked:
             page = await self._page(State.WAITING, after, whenever)
-            if not page:
+            if not (page and self._may_send()):
                 return
             await self._enqueue([d for d in page if self.contacts.is_found(d.contact)])
             after = page[-1].id
@@ -140,12 +141,11 @@ class Delivering:
         # a contact that was looked up in this run is not looked up in it again
         before = self.running.run.started_at if state is State.WAITING else None
         while page := await self._page(state, after, before):
-            room = None if self.limit is None else self.limit - self._queued
             wanted = self._wanted(page)
-            some = wanted[:room]
+            some = wanted[: self.taken.left]
             await self.contacts.ahead(delivery.contact for delivery in some)
             await self._enqueue(some)
-            if self.stop.asked or self._limit_reached():
+            if self.stop.asked or not self.taken.left:
                 return
             after = (page if len(some) == len(wanted) else some)[-1].id
 
@@ -164,15 +164,14 @@ class Delivering:
 
     async def _enqueue(self, deliveries: Sequence[Delivery]) -> None:
         if self._turns and self._may_send() and not self.stop.asked:
-            deliveries = await self._turns.admit(await self._ready_among(deliveries))
+            ready = await self._ready_among(deliveries)
+            self.taken.rows += len(deliveries) - len(ready)
+            deliveries = await self._turns.admit(ready)
         for delivery in deliveries:
-            if self.stop.asked or self._limit_reached():
+            if self.stop.asked or not self.taken.left:
                 return
-            self._queued += 1
+            self.taken.rows += 1
             await self._queue.put(delivery)
-
-    def _limit_reached(self) -> bool:
-        return self.limit is not None and self._queued >= self.limit
 
     async def _sender(self) -> None:
         while True:
@@ -360,6 +359,7 @@ class Delivering:
             log.warning("delivery.rejected", row_key=delivery.row_key, reason=entry.reason)
         if isinstance(found, NotApplied):
             self.running.next_runs.add(delivery.id, delivery.state)
+            self.taken.spared += 1
         self.sending.looked_up(found)
 
 
@@ -407,27 +407,27 @@ class DeliveringParcels(Delivering):
             return
         requests = await self.flow.call(self.flow.ledger.requests_again, self.running.run)
         for again in requests:
-            more = self._queued + len(again.rows)
-            if self.stop.asked or (self.limit is not None and more > self.limit):
+            if self.stop.asked or len(again.rows) > self.taken.left:
                 break
             if any(row.id in self.running.next_runs for row in again.rows):
                 continue
-            rows = await self._admitted(await self._ready_ones(again.rows))
+            ready = await self._ready_ones(again.rows)
+            self.taken.rows += len(again.rows) - len(ready)
+            rows = await self._admitted(ready)
             if len(rows) == len(again.rows) and self._may_send():
-                self._queued = more
+                self.taken.rows += len(rows)
                 await self._hand_over([Load(rows, again)])
         if requests:
             await self._done()
 
     async def _enqueue(self, deliveries: Sequence[Delivery]) -> None:
-        if self.limit is not None:
-            deliveries = deliveries[: self.limit - self._queued]
+        deliveries = deliveries[: self.taken.left]
         if self.stop.asked or not deliveries:
             return
         ready = await self._ready_ones(deliveries)
         may = self._may_send()
         rows = await self._admitted(ready) if may else ready
-        self._queued += len(deliveries) - len(ready) + len(rows)
+        self.taken.rows += len(deliveries) - len(ready) + len(rows)
         if not may:
             for row in rows:
                 await self._keep(row.delivery, Found(row.item.contact))

@@ -179,6 +179,19 @@ def test_the_id_of_a_contact_is_not_among_its_words(status: int) -> None:
     assert outcome.reason == f'HTTP {status}: … is gone: {{"contactId":"…","as":"{{…}}"}}'
 
 
+@pytest.mark.parametrize("before", range(245, 305, 6))
+@pytest.mark.parametrize("whom", ["anna.andersson@example.com", GUID, "46701234567"])
+@pytest.mark.parametrize("form", ["{} has it", '{{"contact":"{}"}}', "who={}&why=none"])
+def test_nobody_is_among_words_that_are_cut_off(before: int, whom: str, form: str) -> None:
+    body = {"message": f"{'oh no ' * 60:.{before}} {form.format(whom)} and so on{' and on' * 60}"}
+
+    with scripted(422, json.dumps(body)) as server:
+        outcome = send(server.url)
+
+    assert isinstance(outcome, Refused)
+    assert whom[:6] not in outcome.reason
+
+
 @pytest.mark.parametrize("status", [408, 418, 500, 502, 503, 504])
 def test_any_other_error_is_unknown_and_not_repeated(status: int) -> None:
     with scripted(status, '{"message": "oh"}') as server:

@@ -97,6 +97,23 @@ def test_an_address_that_cannot_be_looked_up_is_asked_for_once_a_run_and_stops_n
     assert shop.stored == Counter(["poor", "good", "more"])
 
 
+@pytest.mark.parametrize("more", ["description: Visits", "per_contact: {most: 1, every: 1d}"])
+def test_an_address_that_cannot_be_looked_up_uses_up_no_limit(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, more: str
+) -> None:
+    shop.configure(identifier="email", more=more)
+    shop.add({"id": "a", "contact": "c0@example.com"}, {"id": "b", "contact": "c1@example.com"})
+    shop.add({"id": "c", "contact": "c2@example.com"})
+
+    with monkeypatch.context() as there:
+        there.setattr("connector.destinations.http.GET_PAUSES", ())
+        there.setattr(contacts, "_lookup", failing_for("c0@example.com", contacts._lookup))
+        runs = [shop.sync("--limit", "1").run for _ in range(3)]
+
+    assert [(run["delivered"], run["pending"]) for run in runs] == [(0, 1), (1, 1), (1, 1)]
+    assert shop.stored == Counter(["b", "c"])
+
+
 # --- once a run, and not again ------------------------------------------------------------------
 
 
