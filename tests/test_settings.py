@@ -425,3 +425,13 @@ def test_what_a_driver_is_given_is_filled_in_and_never_shown(tmp_path: Path) -> 
     assert "hunter2" not in repr(settings)
     one = text.replace("[USE ROLE reader, \"set token = '${SECRET}'\"]", "USE ROLE reader")
     assert read(tmp_path, one, SECRET="hunter2").project.warehouse.session == ("USE ROLE reader",)
+
+
+def test_an_activation_with_a_mistake_is_there_for_whoever_names_it(tmp_path: Path) -> None:
+    alerts = "alerts: {webhook: 'https://hooks.example/x', activations: [reviews, tag:crm, r*]}\n"
+    text = GOOD.replace("    start: all\n", "    start: al\n    tags: [crm]\n") + alerts
+    more = GOOD.partition("activations:\n")[2].replace("reviews:", "others:")
+
+    (told,) = mistakes(tmp_path, text.replace("alerts:", f"{more}alerts:"))
+
+    assert "start: expected all, now, or a time" in told

@@ -37,7 +37,7 @@ from connector.rules.grammar import Closed, Duration, Name, Zone, parse_names, p
 from connector.rules.keeping import SHORTEST, too_short
 from connector.rules.mistakes import mistakes
 from connector.rules.place import Place
-from connector.rules.selection import select
+from connector.rules.selection import is_meant, select
 from connector.rules.serving import ServeSettings
 from connector.rules.variables import fetch_none, variables_for
 from connector.rules.window import window_of
@@ -309,7 +309,11 @@ def checked_of(content: Any) -> Checked:
     if project is None and isinstance(content, dict):
         good = _without_wrong(content, problems)
         project = _validated(good)[0] if good is not None else None
-    return Checked(project, [*problems, *(_dangling(project) if project else ())])
+    if project is None:
+        return Checked(None, problems)
+    written = content.get("activations") or {}
+    left_out = {name: keys for name, keys in written.items() if name not in project.activations}
+    return Checked(project, [*problems, *_dangling(project, left_out)])
 
 
 def _misnamed(content: Any) -> Iterator[Problem]:
@@ -375,8 +379,9 @@ def _validated(content: Any) -> tuple[Project | None, list[Problem]]:
         return None, mistakes(error, content, partial(keys_at, named, Project))
 
 
-def _dangling(project: Project) -> list[Problem]:
-    """What names something that is not there, or does not go with it."""
+def _dangling(project: Project, left_out: Mapping[str, Any]) -> list[Problem]:
+    """What names something that is not there, or does not go with it. `left_out`: activations that
+    are written, and have mistakes."""
     problems: list[Problem] = []
     for name, activation in project.activations.items():
         path: KeyPath = ("activations", name, "destination")
@@ -403,7 +408,7 @@ def _dangling(project: Project) -> list[Problem]:
                 problems += _not_cron(("activations", name, key), rhythm.cron)
     problems += _of_earlier_names(project)
     problems += _more_than_all(project)
-    problems += _of_hooks(project)
+    problems += _of_hooks(project, left_out)
     return [*problems, *project.kept_too_short(project.ledger.keep)]
 
 
@@ -431,7 +436,7 @@ def _of_earlier_names(project: Project) -> Iterator[Problem]:
         yield Problem(("activations", name, "renamed_from"), f"renamed_from: {earlier}: {text}")
 
 
-def _of_hooks(project: Project) -> Iterator[Problem]:
+def _of_hooks(project: Project, left_out: Mapping[str, Any]) -> Iterator[Problem]:
     """What a webhook is to begin, or an alert is to tell of, and is not there."""
     hook = project.serve.hooks.dbt
     chosen: list[tuple[KeyPath, str, Sequence[str]]] = [
@@ -442,6 +447,8 @@ def _of_hooks(project: Project) -> Iterator[Problem]:
         chosen.append((("serve", "hooks", "dbt"), "serve.hooks.dbt", hook.activations))
     for path, called, selectors in chosen:
         for number, selector in enumerate(selectors):
+            if any(is_meant(selector, name, keys) for name, keys in left_out.items()):
+                continue
             try:
                 select([selector], project.activations, "the configuration")
             except ConfigurationError as error:
