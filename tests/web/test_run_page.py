@@ -1,15 +1,19 @@
 """The page of a run: how it went in time, its log, and what is decided about it."""
 
+import html
 import re
 from datetime import UTC, datetime, timedelta
 
 import httpx
+import pytest
 
 from connector.sandbox.behaviour import Faults
 from tests.web.test_persons import BY_TOKEN as NAMED
 from tests.web.test_persons import TOKENS, served_with
 from tests.whole.shop import Shop, behaving
 from tests.whole.test_serve import Served, started, until
+
+HREF = re.compile(r' href="([^"]+)"')
 
 
 def run_of(served: Served) -> str:
@@ -150,3 +154,28 @@ def test_a_run_of_another_process_is_one_that_runs(shop: Shop) -> None:
     assert run
     assert ": 1 running," in shown
     assert f"/runs/{run}" in shown
+
+
+@pytest.mark.parametrize("renamed_from", ["visits", "false"])
+def test_no_page_links_to_one_that_an_activation_has_no_more(shop: Shop, renamed_from: str) -> None:
+    """One that is taken out, or stands in the ledger under its earlier name still."""
+    shop.configure(settle_after="0s", more="verify: {every: 1d, sample: 100%}")
+    shop.add_many(2)
+    shop.add({"id": "low", "rating": 99})
+    run = str(shop.sync().run["run_id"])
+    shop.connector("receipts", "visits", "--now")
+    shop.connector("pause", "visits", "--by", "anna")
+    shop.configure(name="calls", more=f"renamed_from: {renamed_from}")
+    served = started(shop)
+    row = "/rows?activation=visits&key="
+    first = ["/", "/runs", "/receipts", "/audit", "/quarantine", "/destinations", f"{row}low"]
+
+    pages = {path: served.get(path) for path in [*first, f"/runs/{run}", f"{row}v1"]}
+    pages["undo"] = submit(served, f"/runs/{run}/undo")
+    links = {(at, html.unescape(h)) for at, p in pages.items() for h in HREF.findall(p.text)}
+    for path in {h for _, h in links if h.startswith("/receipts/")}:
+        links |= {(path, html.unescape(h)) for h in HREF.findall(served.get(path).text)}
+
+    assert {path for path, page in pages.items() if page.status_code != 200} == set()
+    seen = {link: served.get(link).status_code for _, link in links if link[0] == "/"}
+    assert {(at, link) for at, link in links if seen.get(link, 200) != 200} == set()
