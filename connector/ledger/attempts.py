@@ -48,6 +48,7 @@ from connector.ledger.ownership import Owner, alone, digest_of, owner_of
 from connector.ledger.parcels import Kept
 from connector.ledger.records import (
     Closing,
+    Delivery,
     Opening,
     Presumed,
     Repeated,
@@ -78,6 +79,10 @@ a, d = attempts.c, deliveries.c
 DIED = "the process ended before the answer was recorded"
 PRESUMED = "the ledger was put back from a backup; the row may have been sent before that"
 SENT_BEFORE = "the destination has its reference, and this ledger has not sent it: another one has"
+MISSED = (
+    "its interaction was not there any more when it was to be taken back; it is looked for whether"
+    " another one has taken its place"
+)
 Moving = list[tuple[Any, Row]]
 """Entries, each with its row that is to move."""
 
@@ -138,9 +143,8 @@ def open_attempts(
     restored = None
     if any(isinstance(entry, Presumed) for entry in entries):
         restored = c.execute(select(ledgers.c.restored_at)).scalar()
-    why = SENT_BEFORE if restored is None else PRESUMED
     for entry in entries:
-        how, row = _way(run, entry, now, why)
+        how, row = _way(run, entry, now, restored)
         by_way[how].append((entry, row))
     results = _moved(c, run, OPENED, by_way[OPENED], now)
     opened = [entry for entry, _ in by_way[OPENED] if results[id(entry)]]
@@ -158,15 +162,16 @@ def open_attempts(
 
 
 def _way(
-    run: Run, entry: Opening | Presumed | SetAside | Kept, now: int, why: str
+    run: Run, entry: Opening | Presumed | SetAside | Kept, now: int, restored: int | None
 ) -> tuple[Move, Row]:
-    """How the row of an entry moves; `why`: what is presumed."""
+    """How the row of an entry moves; `restored`: when the ledger was."""
     seen, told = entry.delivery, None
     facts: dict[str, Any]
     match entry:
         case Opening():
             how, facts = OPENED, {"contact_id": entry.contact_id}
         case Presumed():
+            why = _presumed(seen, restored)
             how, facts = PRESUMING, {"contact_id": entry.contact_id, "reason": why}
         case Kept(_, contact_id, reason, turn=turn):
             how = IN_LINE if turn else KEEPING[seen.state]
@@ -205,11 +210,17 @@ def _presume(
         "opened_at": now if restored is None else restored,
         "closed_at": now,
         "outcome": Unknown.word,
-        "reason": SENT_BEFORE if restored is None else PRESUMED,
     }
     for delivery in (entry.delivery for entry in entries):
-        number = delivery.attempt + 1
-        c.execute(insert(attempts).values(delivery_id=delivery.id, number=number, **attempt))
+        of = {"delivery_id": delivery.id, "number": delivery.attempt + 1}
+        c.execute(insert(attempts).values(reason=_presumed(delivery, restored), **of, **attempt))
+
+
+def _presumed(delivery: Delivery, restored: int | None) -> str:
+    """Why a row may have been sent without that this ledger knows of it."""
+    if restored is not None:
+        return PRESUMED
+    return MISSED if delivery.attempt else SENT_BEFORE  # only a mirror sends anew what it has sent
 
 
 def _moved(c: Connection, run: Run, how: Move, left: Moving, now: int) -> dict[int, bool]:

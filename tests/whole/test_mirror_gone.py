@@ -159,6 +159,24 @@ def test_a_deletion_that_only_hides_is_found_by_verify_and_not_repeated(mirror: 
 # --- undo ---------------------------------------------------------------------------------------
 
 
+def test_a_row_whose_interaction_somebody_has_deleted_says_why_it_is_looked_for(
+    mirror: Shop,
+) -> None:
+    model(mirror, a=1)
+    mirror.sync()
+    (sent,) = mirror.sandbox.engage.interactions()
+    mirror.sandbox.engage.remove_interaction(sent.id)
+
+    model(mirror, a=2)
+    mirror.sync("--wait")
+    mirror.sync("--wait")
+
+    story = mirror.connector("explain", "visits", "a", "--json").json
+    reasons = [attempt["reason"] for attempt in story["attempts"]]
+    assert len(there(mirror)) == 1
+    assert "its interaction was not there any more when it was to be taken back" in str(reasons)
+
+
 def test_undo_says_what_it_does_not_bring_back(mirror: Shop) -> None:
     run_id, _ = taken_back(mirror)
 
