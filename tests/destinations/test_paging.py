@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from connector.destinations.engage import client, schemas
+from connector.destinations.engage.pages import PAGE_SIZE
 from connector.rules.errors import DestinationUnusable
 from connector.rules.read_back import ReadBack
 from tests.destinations.engages import GUID, a_client
@@ -78,6 +79,11 @@ def test_all_pages_are_read_to_the_last(rel: str) -> None:
         {"continuationToken": "t", "links": []},
         {"links": [{"rel": "next", "href": "/x?continuationToken=t"}]},
         {"Links": [{"Rel": "Next", "Href": "/x?continuation=t"}]},
+        {"links": {"next": {"href": "/x?continuation=t"}, "self": {"href": "/x"}}},
+        {"_links": {"next": [{"href": "/x?continuation=t"}]}},
+        {"links": {"Next": "/x?continuation=t", "prev": None}},
+        {"links": {"rel": "next", "href": "/x?continuation=t"}},
+        {"links": ["/x?continuation=t"]},
     ],
     ids=str,
 )
@@ -103,6 +109,29 @@ def test_a_next_page_that_cannot_be_asked_for_is_missing(href: str | None, whole
     shown, asked = read_back(lambda n, _: {**a_page([f"i{n}"]), "links": links})
 
     assert ((shown.gap is None), asked) == (whole, 1)
+
+
+@pytest.mark.parametrize(
+    ("more", "whole"),
+    [
+        ({"links": []}, True),
+        ({"links": None}, True),
+        ({"links": {"self": {"href": "/x"}, "next": None}}, True),
+        ({"_links": {}}, True),
+        ({"links": {"next": {"href": "/x?page=2"}}}, False),
+        ({"links": {"next": "page 2"}}, False),
+        ({"links": "/x?continuation=t"}, True),
+        ({"links": 2}, False),
+        ({}, False),
+    ],
+    ids=str,
+)
+def test_a_full_page_is_the_last_where_its_links_lead_nowhere(more: Page, whole: bool) -> None:
+    def pages(number: int, token: str | None) -> Page:
+        items = a_page([f"i{number}-{n}" for n in range(1 if token else PAGE_SIZE)])["items"]
+        return {"items": items, **({"links": []} if token else more)}
+
+    assert (read_back(pages)[0].gap is None) == whole
 
 
 @pytest.mark.parametrize("rel", ["self", "prev", "previous", "first"])

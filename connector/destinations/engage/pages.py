@@ -17,6 +17,7 @@ PAGE_SIZE = 50
 BACK = re.compile("self|prev|first|back")
 """Links that lead to where one has been."""
 ON = re.compile("next|more")
+LINKS = ("links", "_links")
 TOKENS = ("continuation", "continuationtoken")
 NO_WAY_ON = "reading back gave a way to a next page that cannot be read"
 
@@ -74,7 +75,7 @@ def path_of(interaction_id: str) -> str:
 def doubt_of_page(content: object, items: int) -> str | None:
     """Why the last page may not be the last: a full one that has no place for a token, or one with
     a link that leads on and has no token."""
-    if items >= PAGE_SIZE and not (isinstance(content, dict) and "links" in by_name(content)):
+    if items >= PAGE_SIZE and not (isinstance(content, dict) and _has_links(by_name(content))):
         return "reading back gave a full page and no way to the next one"
     leads_on = any(ON.search(rel) and href.strip() for rel, href in _links(content))
     return NO_WAY_ON if leads_on else None
@@ -104,12 +105,30 @@ def token_of(content: object, seen: set[str]) -> str | None:
     return next((token for token in tokens if token not in seen), next(iter(tokens), None))
 
 
+def _has_links(fields: Mapping[str, Any]) -> bool:
+    """Whether there is a place for links, also where there are none."""
+    return any(isinstance(fields[name], list | dict | None) for name in LINKS if name in fields)
+
+
 def _links(content: object) -> list[tuple[str, str]]:
-    """Where each link leads, in small letters, and its address."""
-    links = by_name(content).get("links") if isinstance(content, dict) else None
-    told = links if isinstance(links, list) else []
-    each_by_name = [by_name(each) for each in told if isinstance(each, dict)]
-    return [(_text(e.get("rel")).lower(), _text(e.get("href"))) for e in each_by_name]
+    """Where each link leads, in small letters, and its address: of a list, or of an object by where
+    they lead (HAL)."""
+    fields = by_name(content) if isinstance(content, dict) else {}
+    found: list[tuple[str, str]] = []
+    for name in LINKS:
+        told = fields.get(name)
+        by_rel = told.items() if isinstance(told, dict) else [("", told)]
+        for rel, links in by_rel:
+            found += [_link(rel, each) for each in (links if isinstance(links, list) else [links])]
+    return found
+
+
+def _link(rel: str, link: object) -> tuple[str, str]:
+    """One link; with nothing but its address, `rel` says where it leads."""
+    if not isinstance(link, dict):
+        return rel.lower(), _text(link)
+    fields = by_name(link)
+    return (_text(fields.get("rel")) or rel).lower(), _text(fields.get("href"))
 
 
 def _tokens(href: str) -> list[str]:
