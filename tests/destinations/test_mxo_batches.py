@@ -380,6 +380,9 @@ def test_a_status_that_counts_other_rows_than_ours_proves_nothing() -> None:
         ({"processed": 3}, None),
         ({"failed": True}, None),
         ({"totalRecords": "3", "errorCount": "1"}, 1),
+        ({"totalRecords": 3.0, "failed": 2.0}, 2),
+        ({"total": 3.0, "failed": "2.00"}, 2),
+        ({"failed": 1.5}, None),
         ({"totalRecords": "many", "errorCount": "some"}, None),
         ({}, None),
     ],
@@ -601,6 +604,15 @@ def test_an_error_of_a_row_that_a_person_has_decided_takes_nothing_from_the_othe
             [Entry("bad", 1), Entry("worse", 1)],
             {TurnedDown: 1, Undecided: 5},
         ),
+        # as many errors as there are rows, and all of them are two rows': of these it is certain
+        (
+            Status("done", ROWS, bad=6),
+            [Entry("bad", n % 2) for n in range(ROWS)],
+            {TurnedDown: 2, Undecided: 4},
+        ),
+        (Status("done", ROWS, good=0, bad=6), [Entry("bad", 1)] * 6, {TurnedDown: 6}),
+        (Status("done", ROWS, bad=6), [Entry("bad", 1)], {TurnedDown: 6}),
+        (Status("done", ROWS, bad=6), [Entry("bad", n) for n in range(6)], {TurnedDown: 6}),
         # nothing is counted, and the list of errors is empty
         (Status("completed"), [], {Here: 6}),
         (Status("completedwitherrors"), [], {Undecided: 6}),
@@ -679,6 +691,14 @@ def test_a_batch_whose_status_nobody_can_read_is_for_a_person_in_the_end(
     assert (verdict and type(verdict)) == expected
     if isinstance(verdict, Undecided):
         assert "no status that can be read" in verdict.reason
+
+
+def test_places_may_be_written_with_a_fraction_of_nothing() -> None:
+    written = [{"index": 0.0, "message": "bad"}, {"index": 3.0, "message": "worse"}]
+
+    entries = batches.errors_in(orjson.dumps(written), items(), ROWS)
+
+    assert entries == [Entry("bad", 0), Entry("worse", 3)]
 
 
 def test_an_error_without_words_is_told_by_its_code_and_what_is_inside() -> None:

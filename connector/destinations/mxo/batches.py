@@ -64,6 +64,7 @@ INNER = ("errors", "fielderrors", "violations", "details", "messages", "causes")
 CODES = ("code", "errorcode")
 REFERENCE = re.compile(r"c[a-z2-7]{26}")
 PLACE = re.compile(r"[0-9]{1,9}")
+NUMBER = re.compile(rf"{PLACE.pattern}([.]0+)?")
 DEEPEST = 8
 
 
@@ -286,7 +287,7 @@ def ended(
     rows = doubts[0].rows
     bad = status.errors(rows)
     found = {each.place: each.words for each in entries or ()}
-    if bad == rows:
+    if bad == rows and not _are_errors_of_fewer(rows, status, entries or ()):
         return _each(doubts, lambda place: TurnedDown(found.get(place) or WHOLE))
     whole, unproven = status.word not in FAILED, Undecided(UNPROVEN, lasting=True)
     none_is_named = status.is_clean if entries is None else not entries
@@ -300,7 +301,7 @@ def ended(
     all_counted = status.records in (None, rows)
     if all_counted and status.counts_nothing and status.is_clean and whole and entries == []:
         return _each(doubts, lambda _: PROCESSED)
-    rest = PROCESSED if adds_up and whole else unproven
+    rest = PROCESSED if adds_up and whole and bad != rows else unproven
     return _each(
         doubts, lambda place: TurnedDown(found[place] or NO_REASON) if place in found else rest
     )
@@ -311,6 +312,14 @@ def _is_number_of(bad: int | None, status: Status, entries: Sequence[Entry]) -> 
     rows; else it may be errors, of which a row can have several."""
     rows = len({each.place for each in entries})
     return bad == rows or (bad == len(entries) and status.good is None)
+
+
+def _are_errors_of_fewer(rows: int, status: Status, entries: Sequence[Entry]) -> bool:
+    """Whether as many as there are `rows` are errors rather than rows: all were read, and of some
+    rows there is none."""
+    places = {each.place for each in entries}
+    all_read = len(entries) == rows and None not in places
+    return status.good is None and all_read and len(places) < rows
 
 
 def _each(doubts: Sequence[Doubt], of: Callable[[int], Verdict]) -> Mapping[int, Verdict]:
@@ -349,9 +358,11 @@ def _by_row(given: object) -> list[Any] | None:
 
 
 def _number(content: Mapping[str, Any], names: Sequence[str]) -> int | None:
-    """The first number under one of the names, also where it is written as a text."""
-    found = _first(content, names, (int, str), WITHIN, lambda it: bool(PLACE.fullmatch(str(it))))
-    return None if found is None else int(found)
+    """The first number under one of the names, also where it is written as a text, or with a
+    fraction of 0."""
+    kinds, fits = (int, float, str), lambda it: bool(NUMBER.fullmatch(str(it)))
+    found = _first(content, names, kinds, WITHIN, fits)
+    return None if found is None else int(float(found))
 
 
 def _first(
