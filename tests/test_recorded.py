@@ -1,13 +1,14 @@
 """Whose turn a run has taken is told by the ledger's clock, whatever that of this process shows."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from connector.ledger.deeds import SCHEDULE
 from connector.ledger.records import Tally
 from connector.ledger.reports import Reports
 from connector.ledger.store import Ledger
@@ -125,3 +126,17 @@ def test_a_run_that_began_before_the_ledgers_clock_was_put_back_has_taken_nothin
     serving.began(ago=-HOUR)
 
     assert serving.needless(clocks.wall()) is None
+
+
+def test_a_run_that_was_cut_off_is_gone_on_with_under_the_name_that_it_has_now(
+    ledger: Ledger, engine: Any
+) -> None:
+    ledger.begin(REVIEWS, an_identity(), by=SCHEDULE)
+    renamed: Any = SimpleNamespace(name="opinions", paused=False, schedule=EVERY)
+    project = SimpleNamespace(activations={"opinions": renamed})
+    app: Any = SimpleNamespace(
+        settings=SimpleNamespace(project=project),
+        reports=lambda: nullcontext(Reports(engine, {"opinions": REVIEWS})),
+    )
+
+    assert [run["activation"] for run in Recorded(lambda: app).left_behind()] == ["opinions"]

@@ -21,17 +21,16 @@ class Pauses(Reader):
         with transaction(self._engine) as c:
             mine = pauses.c.activation == activation
             before = c.execute(select(pauses.c.by).where(mine)).scalar()
-            added = c.execute(
-                upsert(c, pauses)
-                .values(activation=activation, at=NOW, by=by)
-                .on_conflict_do_nothing()
-            )
+            new = upsert(c, pauses).values(activation=activation, at=NOW, by=by)
+            # PostgreSQL does not tell of an INSERT how many rows it has made
+            made = new.on_conflict_do_nothing().returning(pauses.c.activation)
+            added = c.execute(made).first()
             kept = c.execute(
                 select(m.schema_id).select_from(pauses.join(migrations)).where(mine)
             ).scalar()
             own = [pauser.format(kept) for pauser in PAUSERS]
             also = c.execute(update(pauses).where(mine, pauses.c.by.in_(own)).values(at=NOW, by=by))
-            if added.rowcount or also.rowcount:
+            if added or also.rowcount:
                 note(c, Entry(PAUSED, by, activation))
             return before
 

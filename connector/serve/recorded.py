@@ -69,8 +69,10 @@ class Recorded:
         activations = self._app().settings.project.activations.values()
         names = [each.name for each in activations if each.schedule and not each.paused]
         with self._app().reports() as reports:
-            newest = [each.last_run for each in reports.standings(names).values()]
-        return [run for run in newest if run and run["by"] in (SCHEDULE, DBT)]
+            newest = {name: each.last_run for name, each in reports.standings(names).items()}
+        # under the name that it has now, whatever it was called then
+        told = [run and {**run, "activation": name} for name, run in newest.items()]
+        return [run for run in told if run and run["by"] in (SCHEDULE, DBT)]
 
     def last_began(self, names: Iterable[str]) -> dict[str, datetime | None]:
         """When the newest run of each began that was to read its model."""

@@ -58,3 +58,13 @@ def test_a_deed_that_was_recorded_in_parts_is_told_as_one(ledger, engine, report
     assert {entry["by"] for entry in reports.audit(Deeds(what="paused"))} == {"bert"}
     assert {entry["what"] for entry in reports.audit(Deeds(by="anna"))} == {"undone"}
     assert reports.persons() == ["anna", "bert"]
+
+
+def test_a_pause_is_told_once_whoever_pauses_as_well(ledger, reports):
+    assert ledger.pause(REVIEWS, "anna") is None
+    assert ledger.pause(REVIEWS, "bert") == "anna"
+
+    assert [entry["by"] for entry in reports.audit()] == ["anna"]
+    assert ledger.resume(REVIEWS, "bert")
+    assert not ledger.resume(REVIEWS, "bert")
+    assert [entry["what"] for entry in reports.audit()] == ["resumed", "paused"]
