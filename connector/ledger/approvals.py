@@ -12,9 +12,11 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    and_,
     exists,
     func,
     insert,
+    or_,
     select,
     update,
 )
@@ -22,7 +24,19 @@ from sqlalchemy import (
 from connector.basis import dataclass
 from connector.ledger.deeds import APPROVED, EDITED, REFUSED, Entry, approvals, audit, note
 from connector.ledger.leases import Book
-from connector.ledger.mirrored import CHANGED, IS_LIVE, TAKING_BACK, changes, cover, is_of
+from connector.ledger.mirrored import (
+    CHANGED,
+    IS_LIVE,
+    IS_UNSURE,
+    MAY_GO,
+    REPLACED_LATER,
+    TAKING_BACK,
+    Aim,
+    Figures,
+    changes,
+    cover,
+    is_of,
+)
 from connector.ledger.paging import PAGE, first_rows, open_rows
 from connector.ledger.records import Run, instant, milliseconds
 from connector.ledger.tables import NOW, chunks, deliveries, ledgers, runs, watermarks
@@ -37,6 +51,9 @@ from connector.rules.needs import as_called
 MOST_LISTED = 20_000
 """Rows of which each has a digest of its own in a plan; of more there is one of all."""
 EXAMPLES = 5
+
+TAKEN_BACK = ("removed", "replaced")
+"""The counts of what a mirror takes back."""
 
 d, a, g = deliveries.c, approvals.c, changes.c
 OF_APPROVAL = (approvals, (a.expires_at <= NOW).label("late"))
@@ -211,6 +228,17 @@ class HeldRuns(Reader):
         ours = (is_of(name), g.approved.is_not(None), IS_LIVE, ~held)
         return {row[0] for row in self._all(select(d.id).select_from(CHANGED).where(*ours))}
 
+    def still_approved(self, activation: str) -> Figures:
+        """What of a mirror is as it was sent, and may be taken back by an approval still."""
+        may = or_(and_(g.aim == Aim.REMOVE, MAY_GO), REPLACED_LATER)
+        ours = (is_of(self._name(activation)), g.approved.is_not(None), may, ~IS_UNSURE)
+        kind = (g.aim, g.invalid.is_(None))
+        query = select(*kind, func.count()).select_from(CHANGED).where(*ours).group_by(*kind)
+        found = {(Aim(row[0]), bool(row[1])): row[2] for row in self._all(query)}
+        removed = sum(found.get((Aim.REMOVE, each), 0) for each in (True, False))
+        sent, ended = (found.get((Aim.REPLACE, each), 0) for each in (True, False))
+        return Figures(0, removed, sent + ended, to_send=sent)
+
     def sealing(self) -> Callable[[str], str]:
         """Makes digests of texts that this ledger alone can make."""
         secret = self._secret()
@@ -310,10 +338,10 @@ class Approvals(Book, HeldRuns):
         """Hold what `run` was let send and has left (`figures`), approved as that was."""
         self.hold_back(run, figures)
         rows, _ = self.held_rows(run.activation)
-        self._approve_rest(run, rows)
+        self._approve_rest(run, rows, figures)
 
     @repeated
-    def _approve_rest(self, run: Run, rows: Digests) -> None:
+    def _approve_rest(self, run: Run, rows: Digests, figures: Hold) -> None:
         """No deed of a person, so it is not on the audit list."""
         with self._leased(run) as (c, _):
             done = c.execute(
@@ -329,6 +357,7 @@ class Approvals(Book, HeldRuns):
                 return
             shown = json.loads(done.shown)
             counts = {**shown.get("counts", {}), "rows": rows.count}
+            counts |= {name: getattr(figures, name) for name in TAKEN_BACK if name in counts}
             shown |= {"counts": counts, "digest": rows.digest, "rest_of": done.id}
             same = {name: getattr(done, name) for name in ("run_id", "at", "by", "note")}
             same |= {"expires_at": done.expires_at, "shown": json.dumps(shown, ensure_ascii=False)}

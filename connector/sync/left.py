@@ -88,10 +88,14 @@ async def keeping_approved(running: Running, figures: Hold | None) -> AsyncItera
 
 async def _keep_approved(running: Running, figures: Hold) -> None:
     flow = running.flow
-    counts = await flow.call(flow.ledger.counts, flow.name)
+    counts, line = await flow.call(flow.ledger.counts, flow.name), await in_line(flow)
     # rows that wait for their turn are not counted by the limits
-    due = counts.get(State.PENDING, 0) - (await in_line(flow)).pending
+    due = counts.get(State.PENDING, 0) - line.pending
     left = replace(figures, due=due)
+    if flow.activation.mirrors:
+        still = await flow.call(flow.ledger.still_approved, flow.name)
+        due += max(0, still.to_send - line.replaced)
+        left = replace(figures, due=due, removed=still.removed, replaced=still.replaced)
     # what each run tries in vain, while others go, is no reason to read nothing new for as long
     tried = running.next_runs.pending if running.health.reached else 0
     goes_on = due > tried or too_many(flow.activation, left)

@@ -236,6 +236,24 @@ def test_exactly_what_was_held_goes_and_the_next_run_is_judged(
     assert (fourth.run["removed"], len(there(mirror)), "new" in there(mirror)) == (14, 35, True)
 
 
+@pytest.mark.parametrize("limits", ["{rows: 3}", "{older_than: 1d}"])
+def test_what_an_approved_run_has_not_replaced_stays_approved(mirror: Shop, limits: str) -> None:
+    keys = "abcdef"
+    model(mirror, **dict.fromkeys(keys, 1))
+    mirror.sync()
+    mirror.configure(limits=limits)
+    model(mirror, **dict.fromkeys(keys, 2))
+    assert mirror.sync().run["status"] == "held"
+
+    first = mirror.sync("--approve", "--limit", "2").run
+    rest = mirror.sync().run
+
+    assert (first["replaced"], first["done"]) == (2, False)
+    assert (rest["status"], rest["replaced"]) == ("succeeded", 4)
+    assert there(mirror) == dict.fromkeys(keys, 2)
+    assert mirror.connector("status", "--json").json["activations"][0]["held"] is None
+
+
 def test_a_row_that_is_back_when_its_removal_is_approved_stays(mirror: Shop) -> None:
     mirror.add_many(40)
     mirror.sync()

@@ -111,6 +111,33 @@ def test_new_rows_of_a_mirror_that_are_approved_outside_its_window_go_when_it_is
     assert shop.stored == Counter(f"v{i}" for i in range(6))
 
 
+def test_what_a_mirror_is_let_replace_outside_its_window_is_replaced_when_it_is_open(
+    shop: Shop, clock: Callable[[datetime], None]
+) -> None:
+    clock(DAY)
+    mirror = f"mode: mirror\n    {SEND}"
+    shop.configure(more=mirror, cursor="")
+    shop.add_many(6)
+    shop.sync()
+    shop.configure(limits="{rows: 3}")
+    clock(NIGHT)
+    shop.execute("delete from visits where id = 'v0'")
+    shop.execute("update visits set rating = 1")
+    assert shop.sync().run["status"] == "held"
+    shop.connector("approve", "visits", "--yes")
+
+    nights = [shop.sync().run, shop.sync().run]
+    shown = shop.connector("preview", "visits", "--json").json["outlook"]["notes"][0]
+    shop.add_many(1, first=6)
+    clock(DAY)
+    day, next_day = shop.sync().run, shop.sync().run
+
+    assert [(night["removed"], night["replaced"]) for night in nights] == [(1, 0), (0, 0)]
+    assert "does exactly what was shown (5 rows taken back and sent anew)" in shown
+    assert (day["status"], day["replaced"], day["delivered"]) == ("succeeded", 5, 5)
+    assert (next_day["status"], next_day["delivered"]) == ("succeeded", 1)
+
+
 def told(text: str) -> str:
     return re.sub(r"\s+", " ", text)
 
