@@ -281,7 +281,30 @@ def test_a_percentage_is_a_share_of_a_hundred(hundredths):
 
 
 @pytest.mark.parametrize(
-    "value", [5, "5", "101%", "-1%", 1.01, -0.1, float("nan"), True, None, "%"]
+    ("text", "share"), [("0.05", 0.05), (".5", 0.5), ("1", 1.0), ("0", 0.0), (".5%", 0.005)]
+)
+def test_a_share_is_the_same_as_the_text_that_a_variable_gives(text, share):
+    assert percentage.validate_python(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        5,
+        "5",
+        "1.5",
+        "-0.1",
+        "1e-1",
+        "nan",
+        "101%",
+        "-1%",
+        1.01,
+        -0.1,
+        float("nan"),
+        True,
+        None,
+        "%",
+    ],
 )
 def test_what_is_no_share_is_refused(value):
     with pytest.raises(ValidationError, match="expected a share"):

@@ -32,6 +32,7 @@ OF_A_MACHINE = re.compile(r"(?:right|posix)/|(?:localtime|posixrules|Factory)\Z"
 """How names begin under which a machine may have a zone that another one has not, or another one:
 its own, one that counts leap seconds, one of no place."""
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
+PERCENTAGE = re.compile(r"(\d*\.?\d+)\s*(%?)")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -123,9 +124,9 @@ def known_zones() -> set[str]:
 
 
 def parse_percentage(value: Any) -> Any:
-    """`5%` or 0.05 as 0.05."""
-    if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", value.strip())):
-        value = float(match[1]) / 100
+    """`5%` or 0.05, also as the text that a variable gives, as 0.05."""
+    if isinstance(value, str) and (match := PERCENTAGE.fullmatch(value.strip())):
+        value = float(match[1]) / (100 if match[2] else 1)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise ValueError("expected a share such as 5% (or 0.05)")
     return float(value)
