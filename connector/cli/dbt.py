@@ -23,7 +23,7 @@ def exposures(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Print an exposure of dbt for each activation whose model is one of dbt's."""
+    """Print an exposure of dbt for each activation that reads a model of dbt."""
     from connector.project import exposures as making
 
     found = making.exposures(settings())

@@ -2,40 +2,63 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from connector.project.dbt import manifest_file
 from connector.project.settings import Settings
 from connector.rules.activation import Activation
-from connector.rules.dbt.manifest import read_manifest
+from connector.rules.dbt.manifest import Node, read_manifest
 from connector.rules.deed import Document
 from connector.rules.errors import ConfigurationError
+from connector.rules.errors import Path as KeyPath
 
 HEADER = "# Written by `connector dbt exposures`: what is sent from models of dbt.\n"
 NOBODY = "connector"
+NAME = re.compile(r"\w+")
 
 
 def exposures(settings: Settings) -> list[Document]:
-    """An exposure for each activation whose model is one of dbt's. Raises ConfigurationError for a
-    model that cannot be found."""
-    return [
-        _exposure(settings, activation)
-        for activation in settings.project.activations.values()
-        if activation.model.dbt is not None
-    ]
+    """An exposure for each activation that reads dbt: whose rows, or whose contacts' ids, come from
+    a model of it. Raises ConfigurationError for a model that cannot be found."""
+    reading = [each for each in settings.project.activations.values() if _read_by(each)]
+    names = _names([each.name for each in reading])
+    return [_exposure(settings, each, names[each.name]) for each in reading]
 
 
-def _exposure(settings: Settings, activation: Activation) -> Document:
-    path = ("activations", activation.name, "model")
-    assert activation.model.dbt is not None
-    manifest = read_manifest(manifest_file(settings), path)
-    node = manifest.find(activation.model.dbt, path)
+def _read_by(activation: Activation) -> dict[str, KeyPath]:
+    """The models of dbt that an activation reads, and where they are named."""
+    path, lookup = ("activations", activation.name), activation.contact.table
+    found: dict[str, KeyPath] = {}
+    if lookup and lookup.dbt is not None:
+        found[lookup.dbt] = (*path, "contact", "lookup")
+    if activation.model.dbt is not None:
+        found = {activation.model.dbt: (*path, "model"), **found}
+    return found
+
+
+def _names(activations: Sequence[str]) -> dict[str, str]:
+    """What the exposure of each is called: in letters, digits and "_", and each its own name."""
+    called: dict[str, str] = {}
+    for name in sorted(activations, key=lambda name: not NAME.fullmatch(name)):
+        plain = name_of = re.sub(r"\W", "_", f"connector_{name}")
+        number = 1
+        while name_of in called.values():  # of web-orders, where there are web_orders
+            number += 1
+            name_of = f"{plain}_{number}"
+        called[name] = name_of
+    return called
+
+
+def _exposure(settings: Settings, activation: Activation, called: str) -> Document:
+    manifest_json = manifest_file(settings)
+    refs = dict.fromkeys(
+        _ref(read_manifest(manifest_json, path).find(model, path))
+        for model, path in _read_by(activation).items()
+    )
     project = settings.project
     destination = project.destination_of(activation)
     there = project.destinations[destination]
-    version = "" if node.version is None else f", v={json.dumps(_number(node.version))}"
-    called = f"'{node.package}', '{node.name}'{version}"
     about = {
         "activation": activation.name,
         "destination": destination,
@@ -45,15 +68,21 @@ def _exposure(settings: Settings, activation: Activation) -> Document:
     }
     owner = activation.owner or NOBODY
     return {
-        "name": re.sub(r"\W", "_", f"connector_{activation.name}"),
+        "name": called,
         "label": activation.name,
         "type": "application",
         "description": activation.description or f"Rows that are sent to {destination}.",
         "url": there.url,
         "owner": {"email": owner} if "@" in owner else {"name": owner},
-        "depends_on": [f"ref({called})"],
+        "depends_on": list(refs),
         "meta": {"connector": about},
     }
+
+
+def _ref(node: Node) -> str:
+    """As dbt names a node."""
+    version = "" if node.version is None else f", v={json.dumps(_number(node.version))}"
+    return f"ref('{node.package}', '{node.name}'{version})"
 
 
 def _number(version: str) -> int | str:

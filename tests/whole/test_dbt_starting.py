@@ -155,6 +155,30 @@ def test_an_activation_is_an_exposure(folder, shop):
     assert again == 0
 
 
+def test_each_exposure_has_a_name_of_its_own_and_tells_of_what_contacts_are_looked_up_in(
+    folder, shop
+):
+    of_dbt(shop)
+    text = shop.config.read_text()
+    head, rest = text.split("  visits:\n")
+    body, dbt, tail = rest.partition("\ndbt: ")
+    lookup = body.replace("{dbt: visits}", "{table: visits}").replace(
+        "identifier: contactId", "lookup: {dbt: visits}"
+    )
+    both = "".join(f"  {name}:\n{body}\n" for name in ("web-visits", "visits", "web_visits"))
+    shop.config.write_text(f"{head}{both}  looked.up:\n{lookup}{dbt}{tail}")
+
+    found = shop.connector("dbt", "exposures", "--json").json["exposures"]
+
+    assert {each["label"]: each["name"] for each in found} == {
+        "web-visits": "connector_web_visits_2",
+        "visits": "connector_visits",
+        "web_visits": "connector_web_visits",
+        "looked.up": "connector_looked_up",
+    }
+    assert [each["depends_on"] for each in found] == [["ref('shop', 'visits')"]] * 4
+
+
 def test_exposures_are_not_written_over_what_somebody_else_wrote(folder, shop):
     of_dbt(shop)
     file = folder.path / "models.yml"
