@@ -7,6 +7,7 @@ import pytest
 
 from connector.project.settings import Settings, load
 from connector.rules.errors import ConfigurationError
+from connector.serve.stamp import stamp
 
 MAIN = """\
 version: 1
@@ -205,3 +206,15 @@ def test_a_name_that_leads_nowhere_is_no_file_that_may_be_left_out(tmp_path: Pat
     (found,) = mistakes(tmp_path, a=one("reviews"))
 
     assert found == "activations/z.yaml:1:1: it is named, and leads nowhere"
+
+
+@pytest.mark.parametrize("pattern", ["activations/*.yaml", "${FOLDER:-activations}/*.yaml"])
+def test_a_new_file_is_seen_also_where_a_variable_says_where_files_are(
+    tmp_path: Path, pattern: str
+) -> None:
+    settings = read(tmp_path, MAIN.replace("activations/*.yaml", f'"{pattern}"'), a=one("reviews"))
+    before = stamp(settings.file, settings)
+
+    (tmp_path / "activations" / "b.yaml").write_text(one("bookings"))
+
+    assert stamp(settings.file, settings) != before

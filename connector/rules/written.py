@@ -116,13 +116,14 @@ def read(file: Path, variables: Variables, keys: Keys, lenient: bool = False) ->
     )
 
 
-def watched(file: Path) -> list[Path]:
-    """What `file` includes now, as far as it can be read; cheap while it stays the same."""
+def watched(file: Path, included: Sequence[str] = ()) -> list[Path]:
+    """What `file` includes now, as far as it can be read; cheap while it stays the same.
+    `included`: what it included when it was read, with its variables filled in."""
     try:
         state = file.stat()
     except OSError:
         return []
-    patterns = _patterns(file, state.st_mtime_ns, state.st_size)
+    patterns = dict.fromkeys((*included, *_patterns(file, state.st_mtime_ns, state.st_size)))
     return [each for pattern in patterns for each in _fit(file, pattern)]
 
 

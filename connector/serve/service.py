@@ -108,7 +108,7 @@ class Service:
         )
         self._openings = Openings(lambda: self.app, self.live.keys, self._due_at_opening)
         self.id = uuid4().hex
-        self._seen = stamp(config, settings.written.files)
+        self._seen = stamp(config, settings)
         self._stopping = False
 
     @classmethod
@@ -431,7 +431,7 @@ class Service:
         self._seen = ()
 
     def _stamp(self) -> tuple[object, ...]:
-        return stamp(self.config, self.app.settings.written.files)
+        return stamp(self.config, self.app.settings)
 
     async def _reload(self) -> None:
         """Take the changed configuration over if it is valid; runs that go on keep theirs."""
