@@ -20,7 +20,12 @@ from connector.ledger.reports import Reports
 from connector.project.app import App, Home, Workshop
 from connector.rules.activation import Activation
 from connector.rules.delivery import Found, NotApplied, Refused, Removed, Unknown
-from connector.rules.errors import ConfigurationError, ConnectorError, DestinationUnusable
+from connector.rules.errors import (
+    ActivationBusy,
+    ConfigurationError,
+    ConnectorError,
+    DestinationUnusable,
+)
 from connector.sync.flow import leased
 from connector.sync.side_by_side import Stop, until_stopped
 from connector.sync.silence import Silence
@@ -47,13 +52,15 @@ class Forget:
 
     async def plan(self) -> Plan:
         """What would be removed. Raises ConfigurationError when the names are those of several
-        contacts, DestinationUnusable when the destination cannot say whose they are."""
+        contacts, DestinationUnusable when the destination cannot say whose they are, ActivationBusy
+        while rows are to be sent again that may be theirs."""
         with self.app.reports() as reports:
             recorded = reports.homes()
             only = {reports.recorded_as(name): name for name in self.only}
             for name in only.keys() - recorded.keys():
                 self.app.settings.activation(only[name])  # one that never ran holds nothing
             identities = {n: i for n, i in recorded.items() if not self.only or n in only}
+            _refuse_sent_again(reports, identities)
             plan = self._known(reports, self.names, list(identities))
             if not self.interactions:
                 return plan
@@ -152,6 +159,17 @@ class Forget:
                     await thread.call(ledger.forget_turns, everybody, rows, plan.within)
                 done.overwritten = await thread.call(ledger.pack)
             return done
+
+
+def _refuse_sent_again(reports: Reports, activations: Collection[str]) -> None:
+    """Raises ActivationBusy where what is recorded to be sent again may be of the person."""
+    if kept := reports.being_sent_again(activations):
+        name, schema = kept
+        raise ActivationBusy(
+            f'delivered rows of "{name}" are recorded to be sent again by the replacement of the'
+            f' schema "{schema}", some of this contact perhaps: `connector schema replace {schema}`'
+            " goes on with it; forget after that"
+        )
 
 
 async def _contacts(

@@ -30,6 +30,8 @@ from connector.ledger.tables import (
     decisions,
     deliveries,
     ledgers,
+    migrated_rows,
+    migrations,
     pruned_interactions,
     removed_interactions,
     requests,
@@ -128,6 +130,15 @@ class HeldRows(Reader):
         query = select(d.activation, func.count()).select_from(changes.join(deliveries))
         about = query.where(_about(names, activations)).group_by(d.activation)
         return {name: int(number) for name, number in self._all(about)}
+
+    def being_sent_again(self, activations: Collection[str]) -> tuple[str, str] | None:
+        """One of `activations` of which rows are recorded to be sent again, whoever they are about,
+        by the replacement of a schema that is not done, and that schema; None: there is none."""
+        m, again = migrations.c, migrated_rows.join(deliveries).join(migrations)
+        recorded = (m.finished_at.is_(None), migrated_rows.c.payload.is_not(None))
+        query = select(d.activation, m.schema_id).select_from(again).where(*recorded)
+        row = self._first(query.where(d.activation.in_(list(activations))).limit(1))
+        return row and (row[0], row[1])
 
     def kept_besides(
         self,

@@ -26,7 +26,7 @@ from connector.rules.clocks import Moment
 from connector.rules.delivery import Accepted
 from connector.rules.errors import ActivationBusy
 from connector.schemas import replacing as steps
-from tests.whole.shop import SCHEMA, Done, Shop, behaving
+from tests.whole.shop import SCHEMA, Done, Shop, behaving, contact_id
 from tests.whole.test_crash import killed, until
 from tests.whole.test_schema import changed, deletes, posts, typed_at_a_terminal, with_file
 
@@ -432,6 +432,25 @@ def died_after(shop: Shop, monkeypatch: pytest.MonkeyPatch, last: Step) -> None:
         patch.setattr(Replacements, "advance", advance)
         with pytest.raises(Died):
             replaced(shop)
+
+
+@pytest.mark.parametrize("last", [Step.RECORDED, Step.DELETED])
+def test_nobody_is_forgotten_of_whom_something_is_recorded_to_be_sent_again(
+    filled: Shop, monkeypatch: pytest.MonkeyPatch, last: Step
+) -> None:
+    """Once the schema is deleted, nothing of them is listed that would tell of those rows."""
+    died_after(filled, monkeypatch, last)
+    whom = ("forget", "--contact", contact_id(1), "--delete-interactions", "--yes", "--json")
+
+    refused = [filled.connector(*whom), filled.connector("forget", "--contact", "other", "--json")]
+    filled.connector("schema", "replace", "visit", "--json")
+    done = filled.connector(*whom)
+
+    assert {each.code for each in refused} == {3}
+    message = refused[0].json["error"]["message"]
+    assert "`connector schema replace visit` goes on with it; forget after that" in message
+    assert (done.code, done.json["deleted"] > 0) == (0, True)
+    assert contact_id(1) not in {i.contact_id for i in filled.sandbox.engage.interactions()}
 
 
 def refuses_everything_else(shop: Shop) -> None:
