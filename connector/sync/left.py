@@ -65,8 +65,9 @@ async def count_what_is_left(running: Running, counts: Mapping[State, int]) -> L
         tally.too_young = min(tally.too_young, tally.in_doubt)
         tally.own_doubts = await flow.call(flow.ledger.doubts_left, running.run)
     now: dict[str, int] = {str(state): number for state, number in counts.items()}
-    acted = tally.delivered + tally.submitted + tally.removed + tally.replaced
-    cut = tally.unread or (limit is not None and acted >= limit)
+    # what is replaced is sent, too, and what is taken back has no limit
+    sent = max(tally.delivered + tally.submitted, tally.replaced)
+    cut = tally.unread or (limit is not None and sent >= limit)
     return Left(
         waiting_for_person(now | {State.IN_DOUBT: tally.in_doubt}),
         cut or tally.pending > closed + line.pending,

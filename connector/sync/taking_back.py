@@ -64,6 +64,8 @@ class TakingBack:
         self._silence = Silence()
         self._done_with = set[int]()
         """Rows that this run asks for no more."""
+        self._has_room = set[int]()
+        """Rows to be replaced that are within the room."""
         self._in_line = dict[int, int]()
         """Rows that wait for their turn, by their ids, until when."""
         self._later: timedelta | None = None
@@ -143,10 +145,14 @@ class TakingBack:
             return False
         if row.aim is Aim.REPLACE and not row.asked and not self.flow.may_send():
             return False  # it would be gone until the send window opens
-        if row.aim is Aim.REPLACE and self.room is not None and not row.asked:
-            if self.room <= 0:
+        return row.aim is not Aim.REPLACE or row.asked or self._finds_room(row.delivery_id)
+
+    def _finds_room(self, row: int) -> bool:
+        """Whether it is within the room: once it is, however often it is asked for."""
+        if self.room is not None and row not in self._has_room:
+            if len(self._has_room) >= self.room:
                 return False
-            self.room -= 1
+            self._has_room.add(row)
         return True
 
     async def _seen(self, rows: list[Marked]) -> list[Marked]:

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import URL
 
+from connector.destinations.engage.client import Engage
+from connector.rules.read_back import Absent, Shown, Unread
 from connector.sandbox.behaviour import Faults
 from connector.sandbox.engage.schemas import parse_schema
 from tests.whole.shop import SCHEMA, Shop, behaving
@@ -245,3 +247,28 @@ def test_a_key_that_stands_in_two_batches_counts_once(
 
     assert [run.run["delivered"] for run in done] == [9, 0]
     assert "9 rows repeated a row key (id), such as v4" in done[1].run["notes"][0]
+
+
+def test_what_is_asked_for_more_than_once_counts_once_for_the_limit(
+    mirror: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that could not see at first what it replaces ended as if nothing were left."""
+    seen, interaction = set[str](), Engage.interaction
+
+    async def silent_at_first(self: Engage, name: str) -> Shown | Absent | Unread:
+        if name in seen:
+            return await interaction(self, name)
+        seen.add(name)
+        return Unread("HTTP 500")
+
+    mirror.configure(settle_after="30s")  # what is younger is looked at first
+    model(mirror, a=1, b=1, c=1, d=1)
+    mirror.sync()
+    model(mirror, a=2, b=2, c=2, d=1)
+    monkeypatch.setattr(Engage, "interaction", silent_at_first)
+
+    first = mirror.sync("--limit", "2").run
+    rest = mirror.sync("--limit", "2").run
+
+    assert [(run["replaced"], run["done"]) for run in (first, rest)] == [(2, False), (1, True)]
+    assert there(mirror) == {"a": 2, "b": 2, "c": 2, "d": 1}
