@@ -107,7 +107,8 @@ class Stands:
 
     def as_held(self, held: Hold) -> Hold:
         """The figures of the run that is held, as they are by now."""
-        return as_it_stands(held, {State(s): n for s, n in self.counts.items()})
+        counts = {State(s): n for s, n in self.counts.items()}
+        return as_it_stands(held, counts | {State.PENDING: self.pending})
 
     @property
     def pending(self) -> int:

@@ -301,8 +301,7 @@ async def _mirror(
             break
     figures, reason = await _judge_mirror(running, read, not begun)
     if held and held.rejected and not approved and not reason:  # no reading says more of that
-        counts = await flow.call(ledger.counts, flow.name)
-        figures = as_it_stands(held, counts)
+        figures = as_it_stands(held, await _counts(flow, None))
         reason = passed_limit(flow.activation, figures)
     reason = None if covers is Covers.SHOWN else reason
     if reason:

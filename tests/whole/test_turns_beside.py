@@ -213,6 +213,50 @@ def test_what_waits_to_be_replaced_is_not_counted_for_the_limit_of_rows(
     assert shop.sync().run["status"] == "held", "now they would go"
 
 
+def outlooks(shop: Shop) -> list[str]:
+    """What preview and check say that the next run would do."""
+    preview = shop.connector("preview", "visits", "--json").json
+    checked = shop.connector("check", "--json").json["activations"][0]
+    return [each["outlook"]["would"] for each in (preview, checked)]
+
+
+def discard(shop: Shop, *keys: str) -> None:
+    for key in keys:
+        assert shop.connector("quarantine", "discard", "visits", key, "--yes").code == 0
+
+
+def test_who_waits_for_a_turn_does_not_keep_held_what_is_within_the_limits_by_now(
+    shop: Shop,
+) -> None:
+    shop.configure(limits="{rows: 3}", more=ONE)
+    shop.add(*({"id": f"v{n}", "contact": contact_id(1)} for n in range(3)))
+    shop.sync()
+    shop.add(*({"id": f"w{n}", "contact": contact_id(2 + n)} for n in range(5)))
+    assert shop.sync().run["status"] == "held"
+    discard(shop, "w0", "w1")
+
+    foreseen, done = outlooks(shop), shop.sync().run
+
+    assert foreseen == ["send", "send"]
+    assert (done["status"], done["delivered"], done["for_turn"]) == ("succeeded", 3, 2)
+
+
+def test_nor_a_mirror_of_which_too_many_rows_were_rejected(shop: Shop) -> None:
+    mirror = f"mode: mirror\n    {ONE}"
+    shop.configure(limits="{rows: 3, refused: 20%}", more=mirror, cursor="", concurrency=1, rate=50)
+    shop.add(*({"id": f"v{n}", "contact": contact_id(1)} for n in range(3)))
+    shop.sync()
+    shop.add({"id": "w0", "contact": contact_id(99)})  # whom nobody knows
+    shop.add(*({"id": f"w{n}", "contact": contact_id(1 + n)} for n in (1, 2)))
+    assert shop.sync().run["status"] == "held"
+    discard(shop, "w0")
+
+    foreseen, done = outlooks(shop), shop.sync().run
+
+    assert foreseen == ["send", "send"]
+    assert (done["status"], done["delivered"], done["for_turn"]) == ("succeeded", 2, 2)
+
+
 def test_a_row_that_is_about_somebody_else_now_takes_a_turn_of_theirs(
     shop: Shop, clock: Clock
 ) -> None:
