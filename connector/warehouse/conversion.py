@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import partial
+from functools import cache, partial
 from math import isfinite
 from typing import Any
 
@@ -164,32 +164,36 @@ def prepare_postgresql(connection: Any) -> None:
     adapters = getattr(connection, "adapters", None)
     if adapters is None:
         return
-    from psycopg import DataError, NotSupportedError
-    from psycopg.adapt import Loader
     from psycopg.pq import Format
-
-    def guarded(kind: str, inner: type[Any]) -> type[Loader]:
-        class Guarded(Loader):
-            format = inner.format
-
-            def __init__(self, oid: int, context: Any = None) -> None:
-                super().__init__(oid, context)
-                self._inner = inner(oid, context)
-
-            def load(self, data: Any) -> Any:
-                try:
-                    value = self._inner.load(data)
-                    return _all_digits(value, data) if kind in JSON else value
-                except (DataError, NotSupportedError, OverflowError, ValueError, RecursionError):
-                    return _unreadable(kind, b"infinity" in bytes(data))
-
-        return Guarded
 
     for kind in GUARDED:
         oid = adapters.types[kind].oid
         for format_ in (Format.TEXT, Format.BINARY):
             if inner := adapters.get_loader(oid, format_):
-                adapters.register_loader(oid, guarded(kind, inner))
+                adapters.register_loader(oid, _guarded(kind, inner))
+
+
+@cache  # psycopg keeps every class for ever, and each run makes a connection
+def _guarded(kind: str, inner: type[Any]) -> type[Any]:
+    """Reads a `kind` as `inner` does, and what that cannot hold as Unreadable."""
+    from psycopg import DataError, NotSupportedError
+    from psycopg.adapt import Loader
+
+    class Guarded(Loader):
+        format = inner.format
+
+        def __init__(self, oid: int, context: Any = None) -> None:
+            super().__init__(oid, context)
+            self._inner = inner(oid, context)
+
+        def load(self, data: Any) -> Any:
+            try:
+                value = self._inner.load(data)
+                return _all_digits(value, data) if kind in JSON else value
+            except (DataError, NotSupportedError, OverflowError, ValueError, RecursionError):
+                return _unreadable(kind, b"infinity" in bytes(data))
+
+    return Guarded
 
 
 def _prepare_psycopg2(connection: Any) -> None:

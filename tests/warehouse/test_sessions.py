@@ -3,6 +3,7 @@
 Secrets stand in both; none of them comes back in an error.
 """
 
+import gc
 import traceback
 from typing import Any
 
@@ -43,6 +44,19 @@ def test_a_role_or_a_path_that_is_set_stays_set(postgres: Shop) -> None:
         with pytest.raises(ConfigurationError):
             reader.columns(an_activation("select nothing from nowhere"))
         assert reader.count(an_activation(model={"table": "t"}), None, None) == 1
+
+
+def test_a_connection_leaves_nothing_behind_that_psycopg_keeps(postgres: Shop) -> None:
+    """A process that serves makes one for each run, for months."""
+    from psycopg.adapt import Loader
+
+    assert asked(postgres, "select 1") == 1
+    before = len(Loader.__subclasses__())
+
+    assert [asked(postgres, "select 1") for _ in range(3)] == [1, 1, 1]
+
+    gc.collect()
+    assert len(Loader.__subclasses__()) == before
 
 
 def test_a_session_stays_read_only_and_in_utc_whatever_is_said(postgres: Shop) -> None:
