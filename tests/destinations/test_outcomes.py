@@ -66,13 +66,15 @@ class Script:
 
 
 @contextmanager
-def scripted(status: int, body: str = "", headers: str = "", cut: int = 0) -> Iterator[Script]:
+def scripted(
+    status: int, body: str = "", headers: str = "", cut: int = 0, kind: type[Script] = Script
+) -> Iterator[Script]:
     content = body.encode()
     head = (
         f"HTTP/1.1 {status} X\r\nContent-Length: {len(content)}\r\nConnection: close\r\n{headers}"
     )
     answer = head.encode() + b"\r\n" + content
-    script = Script(answer[:-cut] if cut else answer)
+    script = kind(answer[:-cut] if cut else answer)
     try:
         yield script
     finally:

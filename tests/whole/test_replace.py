@@ -5,7 +5,7 @@ import signal
 import sqlite3
 import subprocess
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -15,6 +15,8 @@ import duckdb
 import pytest
 from sqlalchemy import URL
 
+from connector.destinations.answers import Response
+from connector.destinations.engage.schemas import Schemas
 from connector.ledger import replacing
 from connector.ledger.records import Closing, Footing, Run, Seen
 from connector.ledger.replacing import Replacements, Step
@@ -377,6 +379,35 @@ def test_a_deletion_that_the_destination_refuses_changes_nothing(filled: Shop) -
     assert counts(filled) == {"delivered": ROWS}
     assert len(filled.stored) == ROWS
     assert filled.sync("visits").code == 0
+
+
+def test_a_page_in_place_of_the_schema_is_no_proof_that_it_is_gone(
+    filled: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is in between says 404, too; the list of the schemas still has it."""
+    asked, page = Schemas.get, Response(404, content=b"<html>no such page</html>")
+    away: list[bool] = []
+
+    async def get(
+        self: Schemas, path: str, params: Mapping[str, str] | None = None
+    ) -> Response | str:
+        return page if away and path.endswith("/visit") else await asked(self, path, params)
+
+    async def delete(work: steps.Replacing) -> None:
+        away.append(True)
+        await steps._delete(work)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Schemas, "get", get)
+        patched.setitem(steps.STEPS, Step.RECORDED, delete)
+        done = replaced(filled)
+    stood = step(filled)
+    again = replaced(filled)
+
+    assert (done.code, stood, deletes(filled)) == (3, "recorded", 1)
+    assert "the schema visit is listed, and not shown by its id: HTTP 404" in str(done.json)
+    assert again.code == 0, again
+    assert_all_is_there_once(filled)
 
 
 # --- begun and not done -------------------------------------------------------------------------
