@@ -113,3 +113,10 @@ def test_the_match_rate_is_the_share_of_identifiers_that_belong_to_one_contact()
     for answer in answers:
         matches.count(answer, -1)
     assert matches == Matches()
+
+
+def test_the_match_rate_is_all_or_none_only_where_it_is_just_that():
+    assert Matches(found=99_999, unknown=1).rate == 0.9999
+    assert Matches(found=1, unknown=99_999).rate == 0.0001
+    assert Matches(found=100_000).rate == 1
+    assert Matches(unknown=100_000).rate == 0

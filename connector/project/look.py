@@ -17,7 +17,7 @@ from connector.project.apprised import unreachable
 from connector.project.dbt import gate_of, told_of
 from connector.project.measured import check_measured, read_behaviour
 from connector.project.receipts import key_file
-from connector.project.reporting import known_run, per_contact_document, rhythm_text
+from connector.project.reporting import known_run, per_contact_document, rhythm_and_zone
 from connector.rules import clocks
 from connector.rules.activation import Activation
 from connector.rules.approval import what_goes
@@ -32,6 +32,7 @@ from connector.rules.needs import needs_of_project
 from connector.rules.schema import InteractionSchema
 from connector.rules.turns import cap_of
 from connector.rules.window import window_of, window_text
+from connector.rules.words import minute_text, percent
 from connector.schemas import files
 from connector.sync import preview as previewing
 from connector.sync.check import (
@@ -384,10 +385,10 @@ def _verified_by_itself(app: App, activation: Activation) -> list[Finding]:
     with app.reports() as reports:
         last = reports.last_receipt(activation.name)
     due = next_run(rhythm, activation.paused, last.began if last else None, now)
-    when = "at once" if due is None or due <= now else instant_text(due)[:16].replace("T", " ")
+    when = "at once" if due is None or due <= now else minute_text(due)
     text = (
-        f"what was delivered is verified {rhythm_text(rhythm)} by `connector serve`: all that is"
-        f" new, and {activation.verify.sample:.0%} of the rest; next {when}"
+        f"what was delivered is verified {rhythm_and_zone(rhythm)} by `connector serve`: all that"
+        f" is new, and {percent(activation.verify.sample)} of the rest; next {when}"
     )
     return [Finding(Level.OK, text)]
 

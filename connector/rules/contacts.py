@@ -13,6 +13,8 @@ AMBIGUOUS = "ambiguous contact"
 """How every reason begins that is about several contacts under one identifier."""
 KNOWN_OTHERWISE = "recorded under another identifier"
 """The same of rows that are read anew, since what their contacts are known by was edited."""
+LEAST_SHARE = 0.0001
+"""To so much the share of identifiers that were found is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,11 @@ class Matches:
 
     @property
     def rate(self) -> float | None:
-        """The share of identifiers that belong to one contact; None without identifiers."""
-        return round(self.found / self.identifiers, 4) if self.identifiers else None
+        """The share of identifiers that belong to one contact; None without identifiers. It is all
+        of them, or none, where it is just that."""
+        if not self.identifiers or self.found in (0, self.identifiers):
+            return self.found / self.identifiers if self.identifiers else None
+        return min(max(round(self.found / self.identifiers, 4), LEAST_SHARE), 1 - LEAST_SHARE)
 
     @property
     def document(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """How numbers of rows, and durations, are put into words."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from math import ceil
 
 SUCH = "{such}"
@@ -107,10 +107,29 @@ def percent(share: float) -> str:
     return f"{share * 100:g}%"
 
 
+def limit_text(share: float) -> str:
+    """A share that somebody has written, in tenths of a percent, or in all that it has."""
+    text = f"{share:.1%}"
+    return text if abs(float(text[:-1]) - share * 100) < 1e-9 else percent(share)
+
+
+def share_text(share: float) -> str:
+    """A share that was counted, in tenths of a percent; none, or all, where it is just that."""
+    text = f"{share:.1%}"
+    if text == "0.0%" and share > 0:
+        return "less than 0.1%"
+    return "more than 99.9%" if text == "100.0%" and share < 1 else text
+
+
 def one_line(text: str) -> str:
     """`text` in one line, without what no terminal and no database should get."""
     shown = ("".join(c for c in word if c.isprintable()) for word in text.split())
     return " ".join(word for word in shown if word)
+
+
+def minute_text(moment: datetime) -> str:
+    """A time to the minute, in UTC."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}Z"
 
 
 def span_text(span: timedelta) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from connector.ledger.records import COUNTS
 from connector.rules.deed import Document
 from connector.rules.delivery import State
-from connector.rules.words import rest_until, settle_from, words
+from connector.rules.words import rest_until, settle_from, share_text, words
 from connector.show.layout import Column, Grid, out, verbatim
 
 NUMBERS = frozenset(
@@ -98,7 +98,7 @@ def interesting(
 def match_rate(run: Document | None) -> str | None:
     """The share of the contact identifiers of a run that belong to a contact."""
     rate = ((run or {}).get("contacts") or {}).get("match_rate")
-    return None if rate is None else f"{rate:.1%}"
+    return None if rate is None else share_text(rate)
 
 
 def moment(text: str | None) -> str:

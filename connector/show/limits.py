@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from connector.rules.activation import Activation
 from connector.rules.grammar import Limits, Times
-from connector.rules.words import span_text
+from connector.rules.words import limit_text, span_text
 from connector.sync.limits import MOST_TAKEN_BACK
 
 
@@ -20,19 +20,19 @@ def _holding(limits: Limits, mirror: bool) -> Iterator[str]:
         case int(most):
             yield f"{most:,} rows"
     if limits.refused is not None:
-        yield f"{limits.refused:.1%} invalid or rejected"
+        yield f"{limit_text(limits.refused)} invalid or rejected"
     if limits.changed_keys is not None:
-        yield f"{limits.changed_keys:.1%} of the rows under other keys"
+        yield f"{limit_text(limits.changed_keys)} of the rows under other keys"
     if limits.matched is not None:
-        yield f"{limits.matched:.1%} fewer contacts found than usual"
+        yield f"{limit_text(limits.matched)} fewer contacts found than usual"
     if limits.older_than is not None:
         yield f"rows older than {span_text(limits.older_than)}"
     if mirror:
         removed = MOST_TAKEN_BACK if limits.removed is None else limits.removed
-        yield f"{removed:.1%} of the live rows taken back"
+        yield f"{limit_text(removed)} of the live rows taken back"
         written = limits.replaced is not None
         replaced = MOST_TAKEN_BACK if limits.replaced is None else limits.replaced
-        yield f"{replaced:.1%} of them replaced{'' if written else ' after an edit'}"
+        yield f"{limit_text(replaced)} of them replaced{'' if written else ' after an edit'}"
         yield "a model without rows"
     elif limits.empty == "hold":
         yield "a model without rows that always had some"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from connector.rules.deed import Document
-from connector.rules.words import counted, rows
+from connector.rules.words import counted, rows, share_text
 from connector.show.blocks import MARKS, cap_text, duration, figures, grid, moment
 from connector.show.layout import out, verbatim
 from connector.show.outlook import MIRRORED, outlook_text
@@ -160,5 +160,5 @@ def contacts_text(contacts: Document | None) -> str | None:
     belong = "belongs" if sample["found"] == 1 else "belong"
     return (
         f"{text} Of the {sample['identifiers']:,} in the rows shown, {sample['found']:,} {belong}"
-        f" to a contact ({sample['match_rate']:.1%}): a sample, not the rate of all."
+        f" to a contact ({share_text(sample['match_rate'])}): a sample, not the rate of all."
     )

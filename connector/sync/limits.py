@@ -16,7 +16,7 @@ from connector.rules.grammar import Limits, Times
 from connector.rules.history import ENOUGH, History, may_be_chance
 from connector.rules.hold import Hold
 from connector.rules.turnover import MOST, Turnover
-from connector.rules.words import SUCH, counted, naming, span_text
+from connector.rules.words import SUCH, counted, limit_text, naming, percent, share_text, span_text
 
 FIRST_SYNC_ROWS = 100_000
 """A first sync of more rows is held where no limit is written: it may be a whole history, which
@@ -214,10 +214,10 @@ def unmatched(activation: Activation, figures: Hold) -> str | None:
         return None
     return (
         f"held: of {counted(looked_up, 'contact identifier')} that were looked up before the first"
-        f" send, {share:.1%} belong to a contact, and {usual:.1%} usually do (the median of"
-        f" {figures.match_runs} runs): {fall:.1%} fewer, and limits.matched is {most:.1%}. Contacts"
-        " may be missing at the destination, or be written in another way;"
-        f" {lets_go(activation)} all the same"
+        f" send, {share_text(share)} belong to a contact, and {share_text(usual)} usually do (the"
+        f" median of {figures.match_runs} runs): {share_text(fall)} fewer, and limits.matched is"
+        f" {limit_text(most)}. Contacts may be missing at the destination, or be written in"
+        f" another way; {lets_go(activation)} all the same"
     )
 
 
@@ -233,7 +233,7 @@ def keys_changed(activation: Activation, figures: Hold) -> str | None:
         " new number for each row does, and what was sent would be sent again. Make it the same at"
         f" each reading and give these rows up (`{giving_up(activation)}`); or, if they are other"
         f" rows, {lets_go(activation)}, and"
-        f" limits.changed_keys (now {most:.0%}) says what is usual"
+        f" limits.changed_keys (now {percent(most)}) says what is usual"
     )
 
 
@@ -243,8 +243,9 @@ def refusals(activation: Activation, figures: Hold) -> str:
     kinds = {"invalid": figures.invalid, "rejected": figures.rejected}
     found = " and ".join(f"{number} {word}" for word, number in kinds.items() if number)
     return (
-        f"held: {found} of {figures.staged} rows, and limits.refused is {limits.refused or 0:.1%};"
-        f" `connector quarantine list` says why, and {approving(activation)} lets the others go"
+        f"held: {found} of {figures.staged} rows, and limits.refused is"
+        f" {limit_text(limits.refused or 0)}; `connector quarantine list` says why, and"
+        f" {approving(activation)} lets the others go"
     )
 
 
@@ -299,7 +300,7 @@ def _mirror_reason(activation: Activation, figures: Hold) -> str | None:
         more = "".join(f" and {number:,} {way}" for number, way in others)
         return (
             f"held: {first:,} of {live} rows that are live at the destination {way}{more}{SUCH},"
-            f" and limits.removed is {share:.1%}; {by_itself(activation)}"
+            f" and limits.removed is {limit_text(share)}; {by_itself(activation)}"
         )
     share = MOST_TAKEN_BACK if limits.replaced is None else limits.replaced
     judged = figures.edited or limits.replaced is not None
@@ -308,7 +309,7 @@ def _mirror_reason(activation: Activation, figures: Hold) -> str | None:
         why = f"after an edit of the {what} " if figures.edited else ""
         return (
             f"held: {figures.replaced:,} of {live} rows that are live at the destination read"
-            f" differently {why}now{SUCH}, and limits.replaced is {share:.1%}: each would be taken"
-            f" back and sent anew; {by_itself(activation)}"
+            f" differently {why}now{SUCH}, and limits.replaced is {limit_text(share)}: each would"
+            f" be taken back and sent anew; {by_itself(activation)}"
         )
     return None

@@ -23,7 +23,7 @@ from connector.rules.errors import (
     StaleMove,
 )
 from connector.rules.properties import mask
-from connector.rules.words import words
+from connector.rules.words import percent, words
 from connector.serve.web.bounds import MOST_OF_A_BODY
 from connector.serve.web.persons import Forbidden, from_elsewhere, visitor_of
 from connector.show.blocks import match_rate
@@ -269,6 +269,7 @@ ENVIRONMENT.filters.update(
     away=lambda text: away(datetime.fromisoformat(text), datetime.now(UTC)),
     moment=moment,
     number="{:,}".format,
+    percent=percent,
     because=because_text,
     capitalize_first=lambda text: f"{text[:1].upper()}{text[1:]}",
     heading=lambda name: f"#{words(name).capitalize()}",

@@ -13,7 +13,7 @@ from connector.project import receipts as project
 from connector.rules.deed import Document
 from connector.rules.errors import ConfigurationError
 from connector.rules.receipt import FOUND, Verdict
-from connector.rules.words import rows
+from connector.rules.words import rows, share_text
 from connector.serve.service import Service
 from connector.serve.web.page import moment, page
 from connector.show.receipts import SEALS
@@ -115,7 +115,8 @@ def _compared(receipt: Document) -> list[str]:
 
 
 def _share(share: float) -> str:
-    return f"{share:.0%}" if share in (0, 1) or share >= 0.1 else f"{share:.2%}"
+    """One that is worked out from others."""
+    return f"{share:.0%}" if share in (0, 1) else share_text(share)
 
 
 def of_activation(request: Request) -> Response:
