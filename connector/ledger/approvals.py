@@ -442,8 +442,11 @@ def _approved(activations: Sequence[str]) -> Select[Any]:
 
 
 def _editor(c: Connection, activation: str) -> str | None:
-    query = select(audit.c.by).where(audit.c.activation == activation, audit.c.what == EDITED)
-    row = c.execute(query.order_by(audit.c.id.desc()).limit(1)).first()
+    # on the list an activation stands as it was called then; its runs follow it to another name
+    now = func.coalesce(runs.c.activation, audit.c.activation)
+    query = select(audit.c.by).outerjoin(runs, runs.c.run_id == audit.c.run_id)
+    edits = query.where(audit.c.what == EDITED, now == activation)
+    row = c.execute(edits.order_by(audit.c.id.desc()).limit(1)).first()
     return None if row is None else str(row[0])
 
 

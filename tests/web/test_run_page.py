@@ -179,3 +179,13 @@ def test_no_page_links_to_one_that_an_activation_has_no_more(shop: Shop, renamed
     assert {path for path, page in pages.items() if page.status_code != 200} == set()
     seen = {link: served.get(link).status_code for _, link in links if link[0] == "/"}
     assert {(at, link) for at, link in links if seen.get(link, 200) != 200} == set()
+
+
+def test_what_was_decided_about_a_run_is_told_under_another_name_too(shop: Shop) -> None:
+    shop.add_many(2)
+    run = str(shop.sync().run["run_id"])
+    shop.connector("undo", run, "--yes", "--by", "anna")
+    shop.configure(name="calls", more="renamed_from: visits")
+    shop.sync()
+
+    assert "by anna" in started(shop).get(f"/runs/{run}").text

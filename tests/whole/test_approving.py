@@ -191,6 +191,22 @@ def test_who_asked_for_the_run_that_took_up_an_edit_may_not_approve(shop: Shop) 
     assert (edit["by"], edit["details"]["parts"]) == ("anna", ["payload"])
 
 
+def test_who_edited_last_may_not_approve_under_another_name_either(shop: Shop) -> None:
+    shop.add_many(1)
+    shop.sync("--by", "carl")
+    limits = "{rows: 2, approval: other}"
+    shop.configure(limits=limits, payload="{visitId: id}")
+    shop.add_many(1, first=1)
+    assert shop.sync("--by", "anna").run["delivered"] == 1
+    shop.configure(name="calls", more="renamed_from: visits")
+    shop.add_many(4, first=2)
+    assert shop.sync("--by", "bert").run["status"] == "held"
+
+    codes = [shop.connector("approve", "calls", "--by", who).code for who in ("anna", "carl")]
+
+    assert codes == [1, 0]
+
+
 def test_what_has_changed_since_it_was_approved_is_not_let_go(held: Shop) -> None:
     approved(held, "--by", "bert")
     held.connector("quarantine", "discard", "visits", "v0", "--yes")

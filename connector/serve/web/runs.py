@@ -200,7 +200,7 @@ def story(app: App, run: Document, tempo: Document | None) -> list[Event]:
     """What happened to `run`, from its beginning to what persons did about it since."""
     name, run_id = run["activation"], run["run_id"]
     with app.reports() as reports:
-        deeds = reports.audit(Deeds((name,), run_id=run_id))
+        deeds = reports.audit(Deeds(run_id=run_id))  # whatever its activation was called then
         approved = [each for each in reports.approvals(name, 50) if each.used_by == run_id]
     found = [
         Event(run["started_at"], "began", _asked(run)),
