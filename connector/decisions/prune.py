@@ -1,7 +1,7 @@
 """Prune what was delivered long ago, all of it and at once: see connector.ledger.pruning."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, field
+from dataclasses import asdict, field, replace
 from datetime import timedelta
 from functools import partial
 
@@ -137,6 +137,5 @@ class Prune:
         name = self.app.reports_from(ledger.engine).recorded_as(activation.name)
         holding = (ledger, workshop.beat, thread, stop, name, identity)
         async with leased(*holding) as lease:
-            pruned = await thread.call(prune, lease, done.plan.span)
-            done.pruned[activation.name] = pruned
-            await thread.call(ledger.note_pruning, lease, self.person.text, pruned)
+            theirs = replace(lease, by=self.person.text)
+            done.pruned[activation.name] = await thread.call(prune, theirs, done.plan.span)

@@ -16,6 +16,8 @@ from connector.rules.deed import Document
 
 k = audit.c
 MOST_PERSONS = 200
+FIGURES = {"rows", "runs"}
+"""What of the parts of a deed is added up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,8 @@ class AuditList(Reader):
         for entry in self._entries(which):
             deed = _deed(entry)
             if deed[0] is not None and (newer := deeds.setdefault(deed, entry)) is not entry:
-                newer["details"]["rows"] += entry["details"]["rows"]
+                for figure in entry["details"].keys() & FIGURES:
+                    newer["details"][figure] += entry["details"][figure]
             elif limit is not None and len(found) == limit:
                 further += 1
                 if further == PAGE:

@@ -7,7 +7,7 @@ that ended long ago, so nothing looks at all rows; it is proven of each once mor
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -29,11 +29,11 @@ from sqlalchemy import (
 
 from connector.basis import dataclass
 from connector.ledger.counts import DAY, count_pruned
-from connector.ledger.deeds import PRUNED, Entry, note
+from connector.ledger.deeds import DEED, PRUNED, Entry, note
 from connector.ledger.digests import Halves, as_rows, halves, halves_of
 from connector.ledger.history import ENDED_WELL, tempos
 from connector.ledger.json_rows import in_one, json_rows
-from connector.ledger.leases import WOKEN, Book
+from connector.ledger.leases import WOKEN, Book, is_by_hand
 from connector.ledger.mirrored import changes, is_of
 from connector.ledger.moving import newest_id
 from connector.ledger.ownership import ASKED, digest_of
@@ -192,7 +192,8 @@ class Pruning(Book, OldRows):
         stop: Callable[[], bool] = lambda: False,
     ) -> Pruned:
         """Prune what of the activation is older than `span`, as whole days (UTC); at most about so
-        many rows as `most`; without it also what only a look at all rows finds. Raises LeaseLost.
+        many rows as `most`; without it also what only a look at all rows finds. Where it is `by` a
+        person it is on the audit list. Raises LeaseLost.
 
         `rows`: its delivered rows, too, which those of a mirror are never; `stop`: asked between
         two transactions whether to end.
@@ -210,13 +211,6 @@ class Pruning(Book, OldRows):
         ended = self._prune_runs(lease, reach, everywhere=most is None)
         self._reached(lease, reach)
         return Pruned(gone, ended)
-
-    @repeated
-    def note_pruning(self, lease: Run, by: str, done: Pruned) -> None:
-        """Put on the audit list what a person has pruned. Raises LeaseLost."""
-        details = {"rows": done.rows, "runs": done.runs}
-        with self._leased(lease) as (c, now):
-            note(c, Entry(PRUNED, by, lease.activation, details=details), now)
 
     # --- rows -----------------------------------------------------------------------------------
 
@@ -255,7 +249,7 @@ class Pruning(Book, OldRows):
     @repeated
     def _prune_rows(self, lease: Run, reach: Reach, ids: Sequence[int]) -> int:
         """Those of these rows that may go do; how many there were."""
-        with self._leased(lease) as (c, _):
+        with self._leased(lease) as (c, now):
             # the newest of all stays, since SQLite would give its id to another row
             mine = (is_of(reach.activation), d.id.in_(these(c)), d.id < newest_id(c))
             what = (d.id, d.row_key, d.interaction_id, d.changed_at)
@@ -268,6 +262,7 @@ class Pruning(Book, OldRows):
                 _remember(c, number, going)
                 _delete(c, [row.id for row in going])
                 count_pruned(c, reach.activation, Counter(row.changed_at // DAY for row in going))
+                _tell(c, lease, now, {"rows": len(going), "runs": 0})
             return len(going)
 
     # --- runs -----------------------------------------------------------------------------------
@@ -283,8 +278,9 @@ class Pruning(Book, OldRows):
 
     @repeated
     def _delete_runs(self, lease: Run, reach: Reach, names: Sequence[str]) -> int:
-        with self._leased(lease) as (c, _):
+        with self._leased(lease) as (c, now):
             _number(c, reach, 0, len(names))
+            _tell(c, lease, now, {"rows": 0, "runs": len(names)})
             c.execute(delete(tempos).where(tempos.c.run_id.in_(names)))
             return c.execute(delete(runs).where(r.run_id.in_(names))).rowcount
 
@@ -295,6 +291,13 @@ class Pruning(Book, OldRows):
             number = _number(c, reach)
             mine = (p.number == number, p.day < reach.day)
             c.execute(update(pruned).where(*mine).values(day=reach.day))
+
+
+def _tell(c: Connection, lease: Run, now: int, gone: Mapping[str, int]) -> None:
+    """On the audit list, where a person prunes: so many at a time as went together."""
+    if lease.by and is_by_hand(lease.run_id):
+        details = {**gone, DEED: lease.run_id}
+        note(c, Entry(PRUNED, lease.by, lease.activation, details=details), now)
 
 
 def _number(c: Connection, reach: Reach, rows: int = 0, ended: int = 0) -> int:

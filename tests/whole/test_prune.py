@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from connector.ledger import pruning
+from connector.rules.errors import LedgerUnavailable
 from connector.sandbox.behaviour import Faults
 from tests.whole.shop import Shop, behaving, contact_id
 from tests.whole.test_undo import counts, nothing_is_sent
@@ -77,7 +78,8 @@ def test_a_person_prunes_at_once_and_is_shown_what(
     ]
     assert shop.connector("prune", "--older-than", "365d").out == "Nothing is older than 365d.\n"
     deed = shop.connector("audit", "visits", "--json").json["entries"][0]
-    assert (deed["what"], deed["by"], deed["details"]["rows"]) == ("pruned", "vera", 3)
+    assert (deed["what"], deed["by"]) == ("pruned", "vera")
+    assert deed["details"] == {"rows": 3, "runs": 1}
     # its id says when it began, which was just now
     began = datetime.now(UTC) - timedelta(days=400)
     monkeypatch.setattr("connector.project.reporting.began_at", lambda _: began)
@@ -86,6 +88,24 @@ def test_a_person_prunes_at_once_and_is_shown_what(
         assert (told.code, "are pruned (ledger.keep)" in told.err) == (2, True)
     assert "1 run that had ended before" in shop.connector("runs").out
     assert nothing_is_sent(shop)
+
+
+def test_what_a_person_pruned_is_on_record_also_where_it_was_stopped(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*_: object, **__: object) -> int:
+        raise LedgerUnavailable("the server is gone")
+
+    a_run_of_long_ago(shop)
+    shop.add_many(1, first=3)
+    shop.sync()
+    monkeypatch.setattr(pruning.Pruning, "_prune_runs", dies)
+
+    stopped = shop.connector("prune", "--older-than", "365d", "--yes", "--by", "vera")
+
+    assert stopped.code == 3
+    (deed,) = shop.connector("audit", "visits", "--json").json["entries"]
+    assert (deed["what"], deed["by"], deed["details"]["rows"]) == ("pruned", "vera", 3)
 
 
 def test_rows_under_an_earlier_name_are_pruned_as_is_shown(shop: Shop) -> None:
