@@ -31,7 +31,7 @@ from connector.basis import dataclass
 from connector.ledger.counts import DAY, count_pruned
 from connector.ledger.deeds import DEED, PRUNED, Entry, note
 from connector.ledger.digests import Halves, as_rows, halves, halves_of
-from connector.ledger.history import ENDED_WELL, tempos
+from connector.ledger.history import ENDED_WELL, MOST_RUNS, ended_well, tempos
 from connector.ledger.json_rows import in_one, json_rows
 from connector.ledger.leases import WOKEN, Book, is_by_hand
 from connector.ledger.mirrored import changes, is_of
@@ -60,6 +60,7 @@ from connector.ledger.tables import (
 )
 from connector.ledger.transaction import Reader, repeated
 from connector.rules.delivery import State
+from connector.rules.history import ENOUGH
 
 SINCE = "0025"
 """The step of the tables from which on a connector knows of pruned rows."""
@@ -176,8 +177,21 @@ class OldRows(Reader):
         in_order = (r.started_at.desc(), r.run_id.desc())
         kinds = [select(r.run_id).where(mine, kind).order_by(*in_order) for kind in NEEDED]
         stay = {row[0] for each in kinds for row in self._all(each.limit(1))}
+        stay |= self._teaching(reach.activation)
         old = (r.started_at < reach.before, r.finished_at < reach.before, r.started_at < bound)
         return mine, *old, r.run_id.not_in(stay)
+
+    def _teaching(self, activation: str) -> set[str]:
+        """The runs by which limits know what is usual: the newest of each weekday that had rows to
+        send, and the newest that looked contacts up, as many as are enough."""
+        of_weekday: dict[int, list[str]] = {}
+        had_rows = ended_well(activation, r.run_id, r.started_at).where(r.comparable, r.due > 0)
+        for run_id, began in self._all(had_rows.limit(MOST_RUNS)):
+            of_weekday.setdefault(began // DAY % 7, []).append(run_id)
+        matched = or_(r.matched.is_not(None), r.contacts.is_not(None))
+        asked = ended_well(activation, r.run_id).where(r.comparable, matched).limit(ENOUGH)
+        newest = [run_id for each in of_weekday.values() for run_id in each[:ENOUGH]]
+        return {*newest, *(run_id for (run_id,) in self._all(asked))}
 
 
 class Pruning(Book, OldRows):

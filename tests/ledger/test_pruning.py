@@ -7,9 +7,10 @@ from sqlalchemy import event
 
 from connector.ledger import pruning
 from connector.ledger.ownership import remember_removed
-from connector.ledger.records import Settlement, Tally
+from connector.ledger.records import Judged, Settlement, Tally
 from connector.rules.delivery import Accepted, State
 from connector.rules.errors import LeaseLost, LedgerUnavailable
+from connector.rules.history import ENOUGH, WEEKDAYS, Usual, usual_rows
 from tests.ledger.factories import (
     REVIEWS,
     a_mark,
@@ -202,6 +203,26 @@ def test_runs_go_with_their_rows_except_those_that_are_asked_for(ledger, engine,
     assert first.run_id not in left
     # the newest that has delivered, that was held, that ended well
     assert {second.run_id, held.run_id, idle.run_id} <= left
+
+
+def test_runs_stay_by_which_limits_know_what_is_usual(ledger, engine, reports, monkeypatch):
+    monkeypatch.setattr(pruning, "RUNS_THAT_STAY", 2)
+    for _ in range(12 * 7):  # one a day, for twelve weeks
+        run = begun(ledger)
+        judged = Judged(5, matched=0.5, comparable=True)
+        ledger.finish(run, "succeeded", Tally(judged=judged), None)
+        aged(engine, 1)
+    before = {usual_rows(reports.rows_of_runs(REVIEWS), day, UTC) for day in a_week()}
+
+    assert pruned(ledger, timedelta(days=30), rows=False) == pruning.Pruned(0, 2 * 7)
+
+    after = {usual_rows(reports.rows_of_runs(REVIEWS), day, UTC) for day in a_week()}
+    assert before == after == {(Usual(5, 10), day) for day in WEEKDAYS}
+    assert len(reports.matches_of_runs(REVIEWS)) >= ENOUGH
+
+
+def a_week():
+    return [datetime.now(UTC) + timedelta(days=n) for n in range(7)]
 
 
 def test_a_part_is_pruned_at_a_time_and_the_next_run_goes_on(ledger, engine, monkeypatch):
