@@ -362,6 +362,11 @@ def json_of(response: Response) -> Any:
     return parsed(response.content)
 
 
+def is_page(response: Response) -> bool:
+    """Whether it says something, and not in JSON: most likely somebody in between does."""
+    return bool(response.content) and json_of(response) is None
+
+
 def parsed(text: bytes | str) -> Any:
     """`text` as JSON; None when it is none, or so deep that nobody means it."""
     try:

@@ -10,7 +10,7 @@ from connector.rules.errors import DestinationUnusable
 from connector.rules.read_back import Absent, Shown
 from connector.sandbox.engage.running import Running, running
 from tests.destinations.engages import GUID, KEY, a_client
-from tests.destinations.test_outcomes import scripted
+from tests.destinations.test_outcomes import answer_of, scripted
 from tests.whole.shop import an_engage, behaving, contact_id
 
 GONE = '{"errorCode": "InteractionNotFound", "message": "Interaction not found"}'
@@ -70,6 +70,27 @@ def test_an_answer_that_every_interaction_would_get_is_not_taken_for_gone(
         pytest.raises(DestinationUnusable),
     ):
         ask(server.url, method)
+
+
+@pytest.mark.parametrize("method", ["delete", "interaction"])
+@pytest.mark.parametrize("status", [404, 410])
+@pytest.mark.parametrize("body", ["<html>not here</html>", "default backend - 404"])
+def test_who_is_in_between_for_a_moment_is_not_taken_for_an_engage_that_was_there(
+    body: str, status: int, method: str
+) -> None:
+    async def twice(url: str) -> object:
+        engage = a_client(url)
+        try:
+            assert await engage.delete(GUID) == Removed(found=True)
+            server.answer = answer_of(status, "")
+            assert await engage.delete(GUID) == Removed(found=False)
+            server.answer = answer_of(status, body)
+            return await getattr(engage, method)(GUID)
+        finally:
+            await engage.aclose()
+
+    with scripted(204) as server, pytest.raises(DestinationUnusable):
+        asyncio.run(twice(server.url))
 
 
 @pytest.mark.parametrize("status", [400, 409, 422])

@@ -65,15 +65,20 @@ class Script:
         return head
 
 
-@contextmanager
-def scripted(
-    status: int, body: str = "", headers: str = "", cut: int = 0, kind: type[Script] = Script
-) -> Iterator[Script]:
+def answer_of(status: int, body: str = "", headers: str = "") -> bytes:
+    """An answer, byte for byte."""
     content = body.encode()
     head = (
         f"HTTP/1.1 {status} X\r\nContent-Length: {len(content)}\r\nConnection: close\r\n{headers}"
     )
-    answer = head.encode() + b"\r\n" + content
+    return head.encode() + b"\r\n" + content
+
+
+@contextmanager
+def scripted(
+    status: int, body: str = "", headers: str = "", cut: int = 0, kind: type[Script] = Script
+) -> Iterator[Script]:
+    answer = answer_of(status, body, headers)
     script = kind(answer[:-cut] if cut else answer)
     try:
         yield script

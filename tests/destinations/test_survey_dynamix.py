@@ -613,6 +613,42 @@ def test_a_wrong_url_makes_nothing_seem_gone(sandbox: Running) -> None:
         with_client(sandbox, lambda client: client.delete("1"), url=f"{sandbox.url}/elsewhere")
 
 
+@pytest.mark.parametrize("gone", [404, 410])
+@pytest.mark.parametrize("asked", ["interaction", "delete"])
+def test_a_page_of_somebody_in_between_makes_nothing_seem_gone(
+    sandbox: Running, asked: str, gone: int
+) -> None:
+    """Also where the API has answered before: it may be away for a moment."""
+    send(sandbox, an_item())
+    (there,) = sandbox.store.interactions()
+    answer = Response(gone, content=b"<html>no such page</html>")
+
+    async def ask(client: SurveyDynamix) -> Any:
+        await client.preflight(activation())
+        assert isinstance(await client.interaction(str(there.id)), Shown)
+        away = pytest.raises(DestinationUnusable, match="shows no interactions")
+        with mock.patch.object(client, "ask", return_value=answer), away:
+            await getattr(client, asked)(str(there.id))
+        with mock.patch.object(client, "ask", side_effect=_first(answer, client.ask)):
+            return await getattr(client, asked)(str(there.id))
+
+    # an API may have such a page of its own
+    assert with_client(sandbox, ask) == (Absent() if asked == "interaction" else Removed(False))
+
+
+def _first(answer: Response, ask: Callable[..., Awaitable[Response | str]]) -> Any:
+    """Gives `answer`, and from then on what is really answered."""
+    given: list[Response] = []
+
+    async def once(*arguments: Any, **keys: Any) -> Response | str:
+        if not given:
+            given.append(answer)
+            return answer
+        return await ask(*arguments, **keys)
+
+    return once
+
+
 def test_a_person_is_listed_by_email_alone(sandbox: Running) -> None:
     send(sandbox, an_item(1))
     send(sandbox, an_item(2))

@@ -35,7 +35,7 @@ from connector.destinations.engage.pages import (
 )
 from connector.destinations.engage.schemas import Schemas
 from connector.destinations.hooks import LastLook, nothing_to_see
-from connector.destinations.http import json_of, unanswered
+from connector.destinations.http import is_page, json_of, unanswered
 from connector.destinations.matching import (
     Carriers,
     Expected,
@@ -191,8 +191,9 @@ class Engage(Schemas, Contacts):
             return self._shown(json_of(response), interaction_id)
         if NO_SUCH_ROUTE.search(words) or MISCONFIGURED in words or status == 405:
             raise DestinationUnusable(f"interactions cannot be read by their id: {words}", status)
-        if status == 404 and "interaction" not in words.lower():
-            await self._prove_that_interactions_are_there(words)
+        doubtful = status == 404 or (status == 410 and is_page(response))
+        if doubtful and "interaction" not in words.lower():
+            await self._prove_that_interactions_are_there(response, words)
         if status in (404, 410) or (status == 400 and NOT_FOUND.search(words)):
             return Absent()
         return Unread(f"reading back failed: {words}")
@@ -214,7 +215,7 @@ class Engage(Schemas, Contacts):
         status = response.status_code
         if not response.is_success:
             return Refused(self.words(response), status)
-        if response.content and json_of(response) is None:
+        if is_page(response):
             return Unknown(f"HTTP {status} with a page that is no answer of an Engage", status)
         self._interactions_are_there = True
         return Removed(found=True)
@@ -229,8 +230,9 @@ class Engage(Schemas, Contacts):
         about_all = status in (405, 406, 415) or MISCONFIGURED in words
         if about_all or (status == 404 and NO_SUCH_ROUTE.search(words)):
             raise DestinationUnusable(f"single interactions cannot be asked for: {words}", status)
-        if status == 404 and not has_error_code(response):
-            await self._prove_that_interactions_are_there(words)
+        doubtful = status == 404 or (status == 410 and is_page(response))
+        if doubtful and not has_error_code(response):
+            await self._prove_that_interactions_are_there(response, words)
         return status in (404, 410)
 
     def _shown(self, content: object, interaction_id: str) -> Shown | Unread:
@@ -243,12 +245,13 @@ class Engage(Schemas, Contacts):
         self._interactions_are_there = True
         return Shown(contact_id, page[0])
 
-    async def _prove_that_interactions_are_there(self, said: str) -> None:
+    async def _prove_that_interactions_are_there(self, gone: Response, said: str) -> None:
         """A 404 that does not name what is missing may be about the interaction, or come from
-        whoever answers under a wrong url: then everything would seem to be gone. Where there are
-        interactions, a list of them is refused only for want of its parameters. Raises
+        whoever answers under a wrong url, or for an Engage that is away for a moment: then
+        everything would seem to be gone. Where there are interactions, a list of them is refused
+        only for want of its parameters. Whoever answers with a page is looked at each time. Raises
         DestinationUnusable."""
-        if self._interactions_are_there:
+        if self._interactions_are_there and not is_page(gone):
             return
         response = self.useful(await self.get("/interactions"))
         words = self.words(response)

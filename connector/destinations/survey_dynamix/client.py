@@ -16,7 +16,7 @@ from connector.destinations.api import Api
 from connector.destinations.bodies import form
 from connector.destinations.by_reference import ByReference
 from connector.destinations.hooks import LastLook, nothing_to_see
-from connector.destinations.http import json_of, unanswered
+from connector.destinations.http import is_page, json_of, unanswered
 from connector.destinations.port import Answer, Doubt, Item, Look, Owned, Parcel, Wiring
 from connector.destinations.survey_dynamix.grammar import (
     CAN,
@@ -104,6 +104,8 @@ class SurveyDynamix(Api):
         self._proven = set[str]()
         """What its answers have shown: that references are `kept`, that it is the `api`. Shared by
         all copies of this client."""
+        self._surveys = set[str]()
+        """Those that it has shown to be there; shared, too."""
 
     def probe(self, subject: Subject) -> Probe:
         """How this one behaves; loaded where it is asked."""
@@ -128,6 +130,7 @@ class SurveyDynamix(Api):
                 why = f"{self.base} shows no survey: {self.words(response)}; is the url right?"
                 raise DestinationUnusable(why, response.status_code)
         self._proven.add("api")
+        self._surveys.add(activation.target)
         return self.shape(activation)
 
     def shape(self, activation: SurveyDynamixActivation) -> InteractionSchema:
@@ -410,7 +413,7 @@ class SurveyDynamix(Api):
             raise DestinationUnusable(f"interactions cannot be deleted there: {words}", status)
         if not response.is_success:
             return Refused(f"HTTP 409: {STARTED}" if status == 409 else words, status)
-        if response.content and json_of(response) is None:
+        if is_page(response):
             return Unknown(f"HTTP {status} with a page that is no answer of the API", status)
         return Removed(found=True)
 
@@ -418,14 +421,23 @@ class SurveyDynamix(Api):
         """Whether an answer about one interaction is that there is none. A 404 may also come from
         whoever answers under a wrong url. Raises DestinationUnusable."""
         self.useful(response)
-        if response.is_success:
+        status = response.status_code
+        if response.is_success and not is_page(response):
             self._proven.add("api")
-        if response.status_code == 404 and "api" not in self._proven:
-            if not await self._shows("/surveys"):
-                words = self.words(response)
-                raise DestinationUnusable(f"{self.base} shows no surveys: {words}", 404)
-            self._proven.add("api")
-        return response.status_code in (404, 410)
+        unproven = status == 404 and "api" not in self._proven
+        if unproven or (status in (404, 410) and is_page(response)):
+            await self._prove_that_it_is_the_api(response)
+        return status in (404, 410)
+
+    async def _prove_that_it_is_the_api(self, gone: Response) -> None:
+        """By a list of the survey that is asked for, else of all surveys. Raises
+        DestinationUnusable."""
+        surveys = [{"survey_id": each, "_limit": "1"} for each in sorted(self._surveys)]
+        what, wanted = ("interactions", surveys[0]) if surveys else ("surveys", None)
+        if not await self._shows(f"/{what}", wanted):
+            words = self.words(gone)
+            raise DestinationUnusable(f"{self.base} shows no {what}: {words}", gone.status_code)
+        self._proven.add("api")
 
     async def references(self, target: str) -> frozenset[str]:
         """The references of all rows there, whichever ledger has sent them."""
