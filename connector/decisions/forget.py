@@ -122,7 +122,7 @@ class Forget:
                         owned = await asyncio.to_thread(reports.owned_rows, ids, set(here))
                         theirs += [Theirs(i, row, destination) for i, row in owned.items()]
                         ours = await asyncio.to_thread(reports.owned, min(here), ids)
-                        gone = await asyncio.to_thread(reports.of_pruned, min(here), ids)
+                        gone = await asyncio.to_thread(reports.of_pruned, set(here), ids)
                         pruned += [(i, destination, min(here)) for i in sorted(gone - owned.keys())]
                         foreign += len(ids - ours)
             seen = {their.interaction_id for their in theirs}

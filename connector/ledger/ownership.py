@@ -125,9 +125,11 @@ def removed(c: Connection, activation: str, ids: Collection[str]) -> dict[str, i
     return {name: row for name, row in found if row in mine}
 
 
-def of_pruned(c: Connection, activation: str, ids: Collection[str]) -> set[str]:
+def of_pruned(
+    c: Connection, activation: str, ids: Collection[str], within: Collection[str] | None = None
+) -> set[str]:
     """Those of `ids` that were the interactions of rows that are pruned, at the destination of
-    `activation`."""
+    `activation`; of all that send there, or `within` some alone."""
     if not ids or c.execute(select(pruned.c.number).limit(1)).first() is None:
         return set()
     by_halves, own = {halves_of(digest_of(i)): i for i in ids}, pruned_interactions.c
@@ -138,7 +140,8 @@ def of_pruned(c: Connection, activation: str, ids: Collection[str]) -> set[str]:
         .where(own.high == entry.high, own.low == entry.low)
     )
     found = c.execute(query, in_one(as_rows(by_halves))).all()
-    near = neighbours(c, activation) if found else ()
+    near = neighbours(c, activation) if found else set[str]()
+    near = near if within is None else near & set(within)
     return {by_halves[row[0], row[1]] for row in found if row[2] in near}
 
 

@@ -242,10 +242,11 @@ class Questions(Histories):
             return owned(c, activation, ids)
 
     @repeated
-    def of_pruned(self, activation: str, ids: Collection[str]) -> set[str]:
-        """Which interactions of `ids` are of rows that are pruned, at the same destination."""
+    def of_pruned(self, activations: Collection[str], ids: Collection[str]) -> set[str]:
+        """Which interactions of `ids` are of pruned rows of these activations, at the destination
+        to which all of them send."""
         with transaction(self._engine) as c:
-            return of_pruned(c, activation, ids)
+            return of_pruned(c, min(activations), ids, activations)
 
     @repeated
     def claims(self, activation: str, ids: Collection[str]) -> tuple[set[str], list[Trial]]:

@@ -201,3 +201,19 @@ def test_rows_that_are_being_forgotten_are_not_pruned_before_that_is_over(shop: 
 
     assert (stopped.code, done.code, done.json["deleted"]) == (3, 0, 3 - left)
     assert counts(shop) == {"undone": 3 - left, **({"delivered": left} if left else {})}
+
+
+def test_forgetting_in_one_activation_leaves_the_pruned_rows_of_another(shop: Shop) -> None:
+    text = shop.config.read_text()
+    others = text.partition("activations:\n")[2].replace("  visits:", "  others:", 1)
+    shop.config.write_text(f"{text}\n{others}")
+    shop.add({"id": "v1"})
+    shop.connector("sync")
+    aged(shop)
+    shop.connector("prune", "--older-than", "365d", "--yes")
+    whom = ("--contact", contact_id(1), "--delete-interactions", "--yes", "--json")
+
+    done = shop.connector("forget", *whom, "--activation", "others")
+
+    left = len(shop.sandbox.engage.interactions())
+    assert (done.code, done.json["deleted"], left) == (0, 1, 1)
