@@ -57,6 +57,7 @@ class Watching:
     def _look(self, now: datetime) -> Document:
         chosen = {each.name for each in self.project.activations(self.names)}
         standing = self.project.status(self.names)
+        of_project = [] if self.names else self.project.needs()
         with self.project.reports() as reports:
             going = reports.runs(None, MOST_RUNNING, Which(status=RUNNING))
             past = reports.runs(None, len(going) + (AMONG if self.names else LAST))
@@ -73,7 +74,8 @@ class Watching:
         return {
             "running": [self._told(run, now, sending.get(run["activation"], 0)) for run in going],
             "needs": [
-                {"activation": each["name"], **need} for each in standing for need in each["needs"]
+                *({"activation": None, **need.document} for need in of_project),
+                *({"activation": e["name"], **need} for e in standing for need in e["needs"]),
             ],
             "ended": ended[:LAST],
             "trouble": None if there else "there is no ledger yet; the first sync makes it",

@@ -8,6 +8,7 @@ from rich.live import Live
 from rich.text import Text
 
 from connector.rules.deed import Document
+from connector.rules.needs import PROJECT
 from connector.rules.words import words
 from connector.show.blocks import STATUS_STYLES, grid, lasting, moment
 from connector.show.layout import Cell, Grid, Paper, out, verbatim
@@ -76,7 +77,8 @@ def _lines(document: Document, width: int, height: int) -> Iterator[Text]:
         yield Text(f"Needs a person ({len(needs):,})", style="bold")
         for need in needs[:room]:
             text = " ".join(need["text"].split())
-            line = _marked(f"[yellow]{verbatim(need['activation'])}[/]: {verbatim(text)}")
+            whose = verbatim(need["activation"] or PROJECT)
+            line = _marked(f"[yellow]{whose}[/]: {verbatim(text)}")
             line.truncate(width, overflow="ellipsis")
             yield line
         if len(needs) > room:

@@ -113,6 +113,25 @@ def test_the_view_goes_on_when_the_ledger_comes_vanishes_and_breaks(shop: Shop) 
     assert "Traceback" not in terminal.shown
 
 
+def test_what_needs_a_person_in_the_project_itself_is_told(shop: Shop) -> None:
+    shop.add({"id": "bad", "rating": 9})
+    shop.sync()
+    shop.configure(name="another", more="renamed_from: false")
+
+    line = shop.connector("watch", "--times", "1").out
+    (of_all,) = shop.connector("watch", "--times", "1", "--json").json["needs"]
+    of_one = shop.connector("watch", "another", "--times", "1", "--json").json["needs"]
+
+    assert "nothing runs; 1 needs a person" in line
+    assert (of_all["activation"], of_all["kind"]) == (None, "left")
+    assert '"visits" is not configured any more' in of_all["text"]
+    assert of_one == []
+    with watching(shop) as terminal:
+        terminal.sees("Needs a person (1)", 'the project: "visits" is not configured any more')
+        os.write(terminal.place, b"q")
+        assert terminal.left() == 0
+
+
 def test_a_run_of_another_process_is_told_line_by_line(shop: Shop) -> None:
     shop.configure(rate=50, concurrency=1)
     shop.add_many(400)
