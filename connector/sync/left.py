@@ -67,7 +67,7 @@ async def count_what_is_left(running: Running, counts: Mapping[State, int]) -> L
     now: dict[str, int] = {str(state): number for state, number in counts.items()}
     # what is replaced is sent, too, and what is taken back has no limit
     sent = max(tally.delivered + tally.submitted, tally.replaced)
-    cut = tally.unread or (limit is not None and sent >= limit)
+    cut = tally.unread or running.next_runs.takes_back or (limit is not None and sent >= limit)
     return Left(
         waiting_for_person(now | {State.IN_DOUBT: tally.in_doubt}),
         cut or tally.pending > closed + line.pending,

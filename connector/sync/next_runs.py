@@ -18,6 +18,8 @@ class NextRuns(Container[int]):
     """How many of them are to be sent: the others wait for their contact."""
     absent_again: int = 0
     """How many were not there though this run had sent them anew."""
+    takes_back: bool = False
+    """Whether a mirror has left what it could not take back yet."""
     told_to_rest: int = 0
     """How many the destination would not have yet, which says nothing of others."""
     why: str | None = None

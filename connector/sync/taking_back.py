@@ -98,6 +98,7 @@ class TakingBack:
             await flow.stop.wait(rest)
             waited += max(rest, A_MOMENT)
             await self._pass()
+        self.running.next_runs.takes_back = bool(self._unanswered or self._later is not None)
         flow.stop.raise_error()
         return self._moved
 

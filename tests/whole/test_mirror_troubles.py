@@ -272,3 +272,20 @@ def test_what_is_asked_for_more_than_once_counts_once_for_the_limit(
 
     assert [(run["replaced"], run["done"]) for run in (first, rest)] == [(2, False), (1, True)]
     assert there(mirror) == {"a": 2, "b": 2, "c": 2, "d": 1}
+
+
+def test_what_is_not_shown_yet_leaves_a_run_not_done(mirror: Shop) -> None:
+    mirror.configure(settle_after="10m")  # longer than a run waits
+    model(mirror, a=1, b=1)
+    mirror.sync()
+    mirror.sandbox.behaviour = behaving(read_back_delay=600)
+    model(mirror, a=2)
+
+    early = mirror.sync().run
+    mirror.sandbox.behaviour = behaving()
+    with mirror.ledger_connection() as ledger:
+        ledger.execute("update changes set due_at = null")
+    late = mirror.sync().run
+
+    assert [(run["removed"], run["replaced"]) for run in (early, late)] == [(0, 0), (1, 1)]
+    assert [run["done"] for run in (early, late)] == [False, True]
