@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -380,14 +380,15 @@ def _refused(seen: Preview, activation: Activation) -> Iterator[Finding]:
     for reason in sorted(seen.refusals):
         text = f"{reasons[reason]:,} of the first {number} would be rejected, such as"
         yield Finding(Level.DATA, f"{text} {seen.examples[reason]}: {reason}", path)
+    late = activation.too_late(datetime.min.replace(tzinfo=UTC), datetime.now(UTC))
     for reason, again in sorted(Counter(reason for _, reason in seen.again).items()):
         example = next(key for key, each in seen.again if each == reason)
         text = (
             f"{counted(again, 'recorded row')} would be rejected, such as {example}: {reason}; a"
-            " row keeps the contact that it was recorded with, until it is rejected and"
+            " row stays as it was recorded, until it is rejected and"
             f" `connector quarantine retry {activation.name}` maps it as the model has it by then"
         )
-        yield Finding(Level.DATA, text, path)
+        yield Finding(Level.DATA, text, () if reason == late else path)
 
 
 def _reasons(seen: Preview) -> Counter[str]:

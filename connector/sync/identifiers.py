@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import field
+from datetime import datetime
 
 from connector.basis import dataclass
 from connector.ledger.reports import Reports
@@ -43,9 +44,18 @@ class Identifiers:
         }
 
 
-def refused_again(memory: Reports, activation: Activation) -> Sequence[tuple[str, str]]:
-    """Rows that are recorded to be sent, and no contact can have whose identifiers: somebody has
-    let them go again, or a run has ended before it was their turn. The key of each, and why."""
-    recorded = memory.to_be_sent(activation.name)
-    looked = ((key, activation.contact.malformed(contact)) for key, contact, _, _ in recorded)
-    return [(key, reason) for key, reason in looked if reason]
+def refused_again(
+    memory: Reports, activation: Activation, now: datetime
+) -> Sequence[tuple[str, str]]:
+    """Rows that are recorded to be sent, and will not be: no contact can have their identifiers, or
+    it is too late `now`. Somebody has let them go again, or a run has ended before it was their
+    turn. The key of each, and why."""
+    ever_late = type(activation).too_late is not Activation.too_late
+    found = list[tuple[str, str]]()
+    for key, contact, created, _ in memory.to_be_sent(activation.name):
+        reason = activation.contact.malformed(contact)
+        if ever_late and not reason:
+            reason = activation.too_late(datetime.fromisoformat(created), now)
+        if reason:
+            found.append((key, reason))
+    return found

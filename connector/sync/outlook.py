@@ -35,12 +35,12 @@ FROM_BACKUP = (
     " back before they are sent"
 )
 READ_AGAIN = "it is read again at each run; `connector preview` compares what its model has now"
-ALL_REJECTED = "certain that no contact can have the identifiers of the rows that there are"
+ALL_REJECTED = "certain that none of the rows that there are can be sent as it is"
 TOO_EARLY = "too early for the rows that there are: each waits for its turn"
 BY_ROWS = (None, ALL_REJECTED, TOO_EARLY)
 """Why a run sends nothing, where that is known from the rows of the model alone."""
 NOTHING_NEW_IS_READ = "while it is held nothing new is read"
-LEFT = "are left to the run after the one that is approved, which does just what was shown"
+LEFT = "left to the run after the one that is approved, which does just what was shown"
 
 LOOKED_UP = (
     "limits.matched is not judged here: a run looks contacts up for it before it sends, and so does"
@@ -181,7 +181,8 @@ def what_next_run_would_do(activation: Activation, stands: Stands, ahead: Ahead)
         if stands.approved and not stands.mirrors:
             left = 0 if stands.held.build else ahead.new
             least = "" if ahead.whole else "at least "
-            notes = (*notes, f"{least}{rows(left)} that are new {LEFT}") if left else notes
+            new = f"{rows(left)} that {'is new is' if left == 1 else 'are new are'}"
+            notes = (*notes, f"{least}{new} {LEFT}") if left else notes
         else:
             notes = (*notes, READ_AGAIN if is_read else NOTHING_NEW_IS_READ)
             left = 0 if is_read or stands.held.build else ahead.new

@@ -185,7 +185,7 @@ class Preview:
         hold = source.activation.limits.empty == "hold"
         self.empty = not self.read and hold and reading.is_empty()
         self.remember(source)
-        self.again = refused_again(source.memory, source.activation)
+        self.again = refused_again(source.memory, source.activation, source.now)
         for row_key, reason in self.again:
             self.count_reason(reason, row_key)
 

@@ -14,7 +14,7 @@ from connector.rules.delivery import MAY_BE_THERE, State
 from connector.rules.gauge import Gauge
 from connector.rules.interaction import Interaction, Invalid
 from connector.rules.turns import cap_of
-from connector.rules.words import rows
+from connector.rules.words import are
 from connector.sync.first_rows import FirstRows
 from connector.sync.identifiers import Identifiers
 from connector.sync.mirror import (
@@ -204,7 +204,7 @@ class Foreseen:
         result.shown = self.first.shown
         result.edited, result.notes = reading.edited, list(reading.notes)
         if left:
-            result.notes.append(f"{rows(left)} {LEFT}")
+            result.notes.append(f"{are(left)} {LEFT}")
         mirror.edited = reading.edited
         mirror.live = self.memory.live(result.activation)
         mirror.empty = result.read == result.without_key and mirror.live > 0

@@ -286,9 +286,17 @@ def test_a_row_that_has_become_too_late_is_not_sent_any_more(project: Project) -
     project.configure(stale_after="5m")
     project.behave()
 
+    foreseen = project.connector("preview", "delivery_survey", "--json").json
+    checked = project.connector("check", "--json").json["activations"][0]
     done = project.sync()
 
     assert (done.code, done.run["rejected"], project.posts) == (1, 1, 1)
+    assert (foreseen["pending"], foreseen["rejected"], foreseen["requests"]) == (0, 1, [])
+    assert "stale_after" in foreseen["reasons"][0]["reason"]
+    assert foreseen["outlook"]["would"] == "send_nothing"
+    assert checked["outlook"] == foreseen["outlook"]
+    told = [each["message"] for each in checked["findings"] if "stale_after" in each["message"]]
+    assert told[0].startswith("1 recorded row would be rejected, such as p1: scheduled_at")
 
 
 # --- who is who -----------------------------------------------------------------------------------
