@@ -148,6 +148,8 @@ def test_a_2xx_with_an_id_is_accepted(status: int, body: str) -> None:
         '{"id": "\\ud800"}',
         "[" * 3000 + "]" * 3000,
         '[{"id": "i1"}]',
+        '{"id": "00000000-0000-0000-0000-000000000000"}',
+        '{"id": "{00000000000000000000000000000000}"}',
     ],
 )
 def test_a_2xx_without_an_id_that_is_one_is_unknown(body: str) -> None:
@@ -359,6 +361,26 @@ def test_a_page_does_not_say_that_there_is_no_such_contact(body: str, found: typ
         server.counts = True
 
         assert isinstance(look_up(server.url, "a@example.com", Identifier.EMAIL), found)
+
+
+def test_who_is_in_between_for_a_moment_does_not_say_that_there_is_no_such_contact() -> None:
+    mapping = ContactMapping(column="c", identifier=Identifier.EMAIL)
+
+    async def twice(url: str) -> None:
+        engage = a_client(url)
+        try:
+            for _ in range(2):
+                assert isinstance(await engage.look_up("a@example.com", mapping), Missing)
+            assert server.requests == 3  # that contacts can be looked up is asked once
+            server.counts, server.answer = False, answer_of(404, "default backend - 404")
+            with pytest.raises(DestinationUnusable, match="contacts cannot be looked up"):
+                await engage.look_up("a@example.com", mapping)
+        finally:
+            await engage.aclose()
+
+    with scripted(404) as server:
+        server.counts = True
+        asyncio.run(twice(server.url))
 
 
 def test_a_look_up_with_a_refused_key_stops_the_run() -> None:

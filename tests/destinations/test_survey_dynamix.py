@@ -144,6 +144,17 @@ def test_an_id_in_any_form_is_accepted(sandbox: Running, switches: dict[str, Any
     assert outcome == Accepted(str(stored.id), switches.get("success_status", 200))
 
 
+@pytest.mark.parametrize("name", [0, "0", "000", None, True, "", "7a", [7]])
+def test_an_id_that_is_none_leaves_a_doubt(sandbox: Running, name: object) -> None:
+    answer = Response(200, content=orjson.dumps({"id": name, "survey_id": 493}))
+
+    async def ask(client: SurveyDynamix) -> Outcome:
+        with mock.patch.object(client, "post", return_value=answer):
+            return (await client.send(activation(), Parcel("p", (an_item(),)))).whole
+
+    assert with_client(sandbox, ask) == Unknown("HTTP 200 without an interaction", 200)
+
+
 @pytest.mark.parametrize(
     ("status", "expected"),
     [

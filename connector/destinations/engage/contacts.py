@@ -5,7 +5,7 @@ from connector.destinations.api import Api
 from connector.destinations.engage.errors import NO_SUCH_ROUTE
 from connector.destinations.engage.grammar import ContactMapping, Identifier, is_guid
 from connector.destinations.engage.pages import LONGEST_ID
-from connector.destinations.http import json_of, text_of
+from connector.destinations.http import is_page, json_of, text_of
 from connector.rules.contacts import AMBIGUOUS
 from connector.rules.delivery import (
     Ambiguous,
@@ -36,15 +36,16 @@ class Contacts(Api):
         if isinstance(response, str):
             return NotApplied(f"the contact look-up failed: {response}")
         if response.status_code == 404 and json_of(response) is None:
-            await self._prove_that_contacts_can_be_looked_up()
+            await self._prove_that_contacts_can_be_looked_up(response)
             if "<" in text_of(response):  # somebody in between, who knows no contacts
                 return NotApplied("the contact look-up was answered with HTTP 404 and a page")
         return self._look_up_result(self.useful(response), contact, how)
 
-    async def _prove_that_contacts_can_be_looked_up(self) -> None:
+    async def _prove_that_contacts_can_be_looked_up(self, missing: Response) -> None:
         """A 404 without a word may be about the contact, or about the route: then no contact
-        would be found, and the run stops. Raises DestinationUnusable."""
-        if not self._contacts_are_there:
+        would be found, and the run stops. One in words of its own may come from somebody in
+        between, at any time. Raises DestinationUnusable."""
+        if not self._contacts_are_there or is_page(missing):
             response = self.useful(await self.get("/contacts/count"))
             if response.status_code != 200:
                 raise DestinationUnusable("contacts cannot be looked up: HTTP 404", 404)

@@ -14,6 +14,8 @@ from connector.rules.read_back import Stored
 LONGEST_ID, LONGEST_TOKEN = 200, 4000
 PAGE_SIZE = 50
 """Interactions on a page of Engage; there is no parameter for it."""
+NOBODYS = re.compile(r"\{?0{8}-?(0{4}-?){3}0{12}\}?")
+"""The empty GUID, which is shown where none was given."""
 BACK = re.compile("self|prev|first|back")
 """Links that lead to where one has been."""
 ON = re.compile("next|more")
@@ -64,7 +66,8 @@ def id_text(value: object) -> str | None:
     if not isinstance(value, str | int) or isinstance(value, bool):
         return None
     text = str(value).strip()
-    return text if text and text.isprintable() and len(text) <= LONGEST_ID else None
+    is_one = text.isprintable() and len(text) <= LONGEST_ID and not NOBODYS.fullmatch(text)
+    return text if text and is_one else None
 
 
 def path_of(interaction_id: str) -> str:

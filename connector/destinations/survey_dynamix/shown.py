@@ -100,7 +100,7 @@ def resource(content: object) -> Resource | None:
     if not isinstance(content, dict):
         return None
     number = content.get("id")
-    if not re.fullmatch(r"[0-9]+", str(number)):
+    if not re.fullmatch(r"0*[1-9][0-9]*", str(number)):  # 0 is shown where none was given
         return None
     found = Resource(str(number), "", metadata(content.get("interaction_data")), content)
     return replace(found, external_ref=found.text("external_ref"))
