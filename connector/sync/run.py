@@ -96,6 +96,8 @@ async def _attempt(running: Running) -> tuple[str | None, ConnectorError | None]
         if isinstance(first, TimeOver) and isinstance(error, Interrupted | DestinationUnusable):
             running.tally.unread = True
             return None, None
+        # that its time was over, before something else stopped it, is no interruption
+        first = None if isinstance(first, TimeOver) else first
         return "stopped", first if isinstance(first, ConnectorError) else error
     except BaseException as error:  # a defect: the run's record says so, and the defect goes on up
         told = ConnectorError(f"unexpected {type(error).__name__}; see the log")

@@ -2,11 +2,16 @@
 
 import json
 import time
+from typing import Any
 
 import pytest
 
+from connector.rules.errors import LeaseLost
 from connector.sandbox.behaviour import Faults
+from connector.sync import run as running
+from connector.sync.flow import Running
 from tests.whole.shop import Shop, behaving
+from tests.whole.test_crash import until
 
 AGAIN = """
   {name}:
@@ -212,3 +217,21 @@ def test_progress_is_told_in_lines_of_json(slow: Shop) -> None:
             assert line["activation"] == "visits"
             assert line["delivered"] + line["left"] == 200
             assert 0 < line["rate"] <= 60
+
+
+def test_what_fails_once_the_time_is_over_is_told_as_what_it_is(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not as an interruption."""
+
+    def read(of: Running, *_: Any) -> Any:
+        until(lambda: of.flow.stop.asked)
+        raise LeaseLost("another run has it")
+
+    monkeypatch.setattr(running, "read_mirror", read)
+    shop.configure(more="mode: mirror", cursor="")
+
+    done = shop.connector("sync", "--for", "1s", "--json")
+
+    assert (done.code, done.run["status"], done.run["kind"]) == (3, "stopped", "busy")
+    assert done.run["error"] == "another run has it"
