@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from connector.project.plan import read_plan
 from connector.project.settings import Settings, load
 from connector.rules.errors import ConfigurationError
 from connector.serve.stamp import stamp
@@ -206,6 +207,16 @@ def test_a_name_that_leads_nowhere_is_no_file_that_may_be_left_out(tmp_path: Pat
     (found,) = mistakes(tmp_path, a=one("reviews"))
 
     assert found == "activations/z.yaml:1:1: it is named, and leads nowhere"
+
+
+def test_a_plan_says_what_the_grammar_reads(tmp_path: Path) -> None:
+    every = "{cron: , every: 15m}"
+    settings = read(tmp_path, a=one("reviews", schedule=every, verify=every, tags="[crm, crm]"))
+
+    (planned,) = read_plan(settings.file, {}).activations
+
+    assert (planned.schedule, planned.verify) == ("every 15m", "every 15m")
+    assert planned.tags == list(settings.project.activations["reviews"].tags) == ["crm"]
 
 
 @pytest.mark.parametrize("pattern", ["activations/*.yaml", "${FOLDER:-activations}/*.yaml"])

@@ -103,7 +103,7 @@ def _is_true(value: Any) -> bool:
 
 
 def _names(value: Any) -> list[str]:
-    return [value] if isinstance(value, str) else list(value or ())
+    return [value] if isinstance(value, str) else list(dict.fromkeys(value or ()))
 
 
 def _verify(verify: Any) -> str | None:
@@ -123,7 +123,7 @@ def _schedule(schedule: Any) -> str | None:
     """A schedule in words, as `status` has it."""
     if not isinstance(schedule, dict):
         return None if schedule is None else str(schedule)
-    if "cron" in schedule:
+    if schedule.get("cron") is not None:
         return str(schedule["cron"])
     try:
         return f"every {span_text(parse_duration(schedule.get('every')))}"
