@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from connector.destinations.survey_dynamix.grammar import SurveyDynamixActivation
 from connector.project.plan import read_plan
 from connector.project.settings import Settings, load
 from connector.rules.errors import ConfigurationError
@@ -117,6 +118,25 @@ def test_paths_are_seen_from_the_file_that_has_them_or_from_the_project(
     model = settings.project.activations["reviews"].model.file
     assert model is not None
     assert (settings.base / model).is_file()
+
+
+@pytest.mark.parametrize("schema", ["parcels.json", "schemas/parcels.json"])
+def test_a_schema_is_seen_from_the_file_that_names_it_or_from_the_project(
+    tmp_path: Path, schema: str
+) -> None:
+    sdx = "{type: survey_dynamix, url: 'https://eu1.surveydynamix.com', token: t}"
+    main = MAIN.replace('{type: engage, url: "https://acme.voyado.com", api_key: k}', sdx)
+    keys = f"survey_id: 1\n    survey_type: email\n    schema: {schema}"
+    for folder in ("activations", "schemas"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "parcels.json").write_text("{}")
+
+    settings = read(tmp_path, main, a=one("parcels").replace("schema_id: review", keys))
+
+    activation = settings.project.activations["parcels"]
+    assert isinstance(activation, SurveyDynamixActivation)
+    folder = "schemas" if "/" in schema else "activations"
+    assert activation.schema_file == f"{folder}/parcels.json"
 
 
 def test_defaults_fill_in_what_an_activation_leaves_out(tmp_path: Path) -> None:

@@ -14,12 +14,14 @@ from typing import Any
 from sqlalchemy.engine.default import DefaultDialect
 
 from connector.basis import dataclass
+from connector.destinations.kinds import ActivationKeys
 from connector.project.dbt import manifest_file
 from connector.project.lenient import grammar_of
-from connector.project.settings import Settings, written_in
+from connector.project.settings import Settings
 from connector.rules.activation import Activation, Model
 from connector.rules.errors import ConfigurationError
 from connector.rules.variables import variables_for
+from connector.rules.written import There, read
 from connector.warehouse.models import query_of, text_of
 
 SUFFIXES = (".yaml", ".yml")
@@ -64,7 +66,7 @@ def earlier(settings: Settings, reference: str, state: Path | None = None) -> Ea
     with TemporaryDirectory(prefix="connector-diff-") as folder:
         commit = Commit(git, sha, files, Path(folder).resolve())
         commit.fetch(each for each in files if each.endswith(SUFFIXES) or each == file)
-        then = _read(commit.folder / file, settings)
+        then = _read(commit.folder / file, settings, commit.has)
         commit.fetch(_named(then, commit))
         manifest = _manifest(settings, commit, state)
         if manifest == manifest_file(settings) and state is None and _of_dbt(then):
@@ -106,12 +108,13 @@ def _inside(file: Path, top: Path) -> str | None:
     return resolved.relative_to(top).as_posix() if resolved.is_relative_to(top) else None
 
 
-def _read(file: Path, settings: Settings) -> Settings:
-    """What stood in `file`, with the variables of now."""
+def _read(file: Path, settings: Settings, there: There) -> Settings:
+    """What stood in `file`, with the variables of now. `there`: whether there was a file then."""
     values = variables_for(settings.file).values
     known = {name: value for name, value in values.items() if value is not None}
     try:
-        written = written_in(file, known, lenient=True)
+        variables = variables_for(file, known)
+        written = read(file, variables, ActivationKeys(), lenient=True, there=there)
         project, problems = grammar_of(written)
     except ConfigurationError as error:
         project, problems = None, list(error.problems)
@@ -238,6 +241,10 @@ class Commit:
     sha: str
     files: frozenset[str]
     folder: Path
+
+    def has(self, file: Path) -> bool:
+        """Whether there was a file at this place below the `folder`."""
+        return _inside(file, self.folder) in self.files
 
     def fetch(self, wanted: Iterable[str]) -> None:
         """Write files as they were; none where there was none."""

@@ -4,7 +4,7 @@ An included file has activations alone. Each value keeps the file, line and colu
 written, so a mistake is told where it can be mended, whichever file that is.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import field
 from functools import lru_cache
@@ -19,6 +19,7 @@ from connector.rules.errors import Path as KeyPath
 from connector.rules.variables import Nothing, Variables, read_utf8
 from connector.rules.yaml_values import Parsed, mark_of, parse
 
+There = Callable[[Path], bool]
 EXPECTED = "a mapping with version, warehouse and so on"
 MERGED = ("contact", "payload", "limits")
 """Keys of an activation whose default is filled in key by key; of any other, the activation's own
@@ -88,8 +89,15 @@ class Keys(Protocol):
         """Those of a contact that only other kinds of destinations know."""
 
 
-def read(file: Path, variables: Variables, keys: Keys, lenient: bool = False) -> Written:
+def read(
+    file: Path,
+    variables: Variables,
+    keys: Keys,
+    lenient: bool = False,
+    there: There = Path.exists,
+) -> Written:
     """Read `file` and what it includes. `lenient`: a variable that is not set is no mistake.
+    `there`: whether there is a file that is named, of those that need not be at hand.
 
     Raises ConfigurationError when `file` itself is not there or holds no YAML mapping; what is
     wrong with an included one is among the problems.
@@ -100,7 +108,7 @@ def read(file: Path, variables: Variables, keys: Keys, lenient: bool = False) ->
         raise ConfigurationError(
             f"there is no {file}; `connector init` makes a project, --config names another file"
         ) from None
-    reading = _Reading(file, variables, lenient)
+    reading = _Reading(file, variables, lenient, there)
     reading.take(file, parse(text, file, EXPECTED, variables, lenient))
     if isinstance(reading.content, dict):
         reading.include()
@@ -142,6 +150,7 @@ class _Reading:
     main: Path
     variables: Variables
     lenient: bool
+    there: There
     content: Any = None
     marks: dict[KeyPath, Mark] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
@@ -233,7 +242,7 @@ class _Reading:
         def seen(path: Any) -> Any:
             if not isinstance(path, str) or not path or Path(path).is_absolute():
                 return path
-            beside = (folder / path).exists() or not (base / path).exists()
+            beside = self.there(folder / path) or not self.there(base / path)
             return normpath((from_here / path).as_posix()) if beside else path
 
         def of_model(model: Any) -> Any:
@@ -244,6 +253,9 @@ class _Reading:
         rebased = dict(activation)
         if "model" in rebased:
             rebased["model"] = of_model(rebased["model"])
+        schema = rebased.get("schema")
+        if isinstance(schema, str) and self.there(folder / schema):
+            rebased["schema"] = seen(schema)
         contact = rebased.get("contact")
         if isinstance(contact, dict) and "lookup" in contact:
             rebased["contact"] = {**contact, "lookup": of_model(contact["lookup"])}

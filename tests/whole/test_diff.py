@@ -248,14 +248,15 @@ def test_compared_is_where_this_branch_left_the_other(shop: Shop) -> None:
     assert "has gone on since" in done.json["notes"][0]
 
 
-def test_files_of_the_project_are_those_of_the_commit(shop: Shop) -> None:
+@pytest.mark.parametrize("model", ["a.sql", "team/activations/a.sql"])
+def test_files_of_the_project_are_those_of_the_commit(shop: Shop, model: str) -> None:
     folder = shop.path / "team" / "activations"
     folder.mkdir(parents=True)
     text = shop.config.read_text()
     start = text.index("  visits:")
     (folder / "a.yaml").write_text(
         "activations:\n" + text[start:].replace(
-            'model: {sql: "select * from visits where rating < 5"}', "model: a.sql"
+            'model: {sql: "select * from visits where rating < 5"}', f"model: {model}"
         )
     )  # fmt: skip
     (folder / "a.sql").write_text("select * from visits where rating < 5;")
