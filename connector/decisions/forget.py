@@ -155,7 +155,8 @@ class Forget:
                 everybody = [*plan.everybody, *plan.besides.contact_ids]
                 ledger, rows = workshop.ledger, [row.delivery_id for row in plan.rows]
                 if done.error is None:  # else rows wait for their turn still
-                    await thread.call(ledger.forget_contacts, everybody, plan.cached_as)
+                    by = None if plan.activations or done.deleted else plan.by
+                    await thread.call(ledger.forget_contacts, everybody, plan.cached_as, by)
                     await thread.call(ledger.forget_turns, everybody, rows, plan.within)
                 done.overwritten = await thread.call(ledger.pack)
             return done
@@ -291,7 +292,7 @@ class Forgetting:
             match await self.client(trial.destination).delete(trial.interaction_id):
                 case Removed():
                     forget = self.ledger.forget_trials
-                    await self.thread.call(forget, [trial.number], removed=True)
+                    await self.thread.call(forget, [trial.number], self.plan.by)
                     self.result.deleted += 1
                 case Refused(reason):
                     self.result.refused.append((f"a test ({trial.interaction_id})", reason))

@@ -304,22 +304,30 @@ class Persons(Book, HeldRows):
             return c.execute(kept).rowcount + c.execute(delete(changes).where(about)).rowcount
 
     @repeated
-    def forget_trials(self, numbers: Collection[int], removed: bool = False) -> None:
-        """Remove what is held of a person in tests and probes that are kept; `removed`: what they
-        have made is gone from the destination."""
+    def forget_trials(self, numbers: Collection[int], deleted_by: str | None = None) -> None:
+        """Remove what is held of a person in tests and probes that are kept; `deleted_by`: who has
+        had deleted what they have made, which goes on record."""
         facts: dict[str, Any] = {"contact": None, "payload": None}
-        if removed:
+        if deleted_by:
             facts["state"] = TrialState.REMOVED
         with transaction(self._engine) as c:
             c.execute(
                 update(trials).where(t.id.in_(numbers), t.state == TrialState.KEPT).values(facts)
             )
+            if deleted_by:
+                details = {"rows": 0, "interactions": len(numbers)}
+                note(c, Entry(FORGOT, deleted_by, details=details))
 
     @repeated
-    def forget_contacts(self, contact_ids: Collection[str], digests: Collection[str]) -> None:
-        """Remove what is cached of contacts, by their ids or by digests of their identifiers."""
+    def forget_contacts(
+        self, contact_ids: Collection[str], digests: Collection[str], by: str | None = None
+    ) -> None:
+        """Remove what is cached of contacts, by their ids or by digests of their identifiers. `by`:
+        who forgets them, where nothing else of that is on record."""
         with transaction(self._engine) as c:
             c.execute(delete(contacts).where(is_cached(contact_ids, digests)))
+            if by:
+                note(c, Entry(FORGOT, by, details={"rows": 0}))
 
 
 def state_after(state: State) -> State:

@@ -263,9 +263,12 @@ def test_what_is_held_of_a_test_contact_is_forgotten(shop: Shop, interactions: b
     more = ["--delete-interactions"] if interactions else []
 
     shown = shop.connector("forget", "--contact", TESTER, "--dry-run", *more).out
-    done = shop.connector("forget", "--contact", TESTER, "--yes", "--json", *more)
+    whom = ("--contact", TESTER, "--by", "vera")
+    done = shop.connector("forget", *whom, "--yes", "--json", *more)
 
     assert done.code == 0, done
+    newest, _ = shop.connector("audit", "--json").json["entries"]
+    assert (newest["what"], newest["by"]) == ("forgotten", "vera")
     assert trials(shop) == [("removed" if interactions else "kept", None, None)]
     assert len(at(shop, TESTER)) == int(not interactions)
     there = "there, and deleted, too" if interactions else "kept"
