@@ -21,7 +21,7 @@ from connector.project.settings import Settings
 from connector.rules.activation import Activation, Model
 from connector.rules.errors import ConfigurationError
 from connector.rules.variables import variables_for
-from connector.rules.written import There, read
+from connector.rules.written import There, Written, read
 from connector.warehouse.models import query_of, text_of
 
 SUFFIXES = (".yaml", ".yml")
@@ -134,7 +134,9 @@ def _with_sql(found: Earlier, then: Settings, now: Settings, manifest: Path) -> 
         except ConfigurationError as error:
             said = error.problems[0].message
             problems[name] = said.replace(f"{then.base}{os.sep}", "")  # of no use to anybody
-    edited = sorted(_other_parts(then) ^ _other_parts(now))
+    # of both as they are written: a secret that is kept elsewhere was fetched for that of now alone
+    written = read(now.file, variables_for(now.file), ActivationKeys(), lenient=True)
+    edited = sorted(_other_parts(then.written) ^ _other_parts(written))
     names = list(dict.fromkeys(name for name, _ in edited))
     return replace(found, activations=activations, problems=problems, edited=names)
 
@@ -162,11 +164,10 @@ def _model_as_sql(model: Model, base: Path, manifest: Path, path: tuple[str, ...
     return model.model_copy(update={"file": None, "dbt": None, "sql": sql})
 
 
-def _other_parts(settings: Settings) -> set[tuple[str, str]]:
+def _other_parts(written: Written) -> set[tuple[str, str]]:
     """The parts of a project beside its activations, as they are written."""
-    content = settings.written.content
     apart = ("activations", "include", "defaults", "alerts", "serve")
-    return {(name, repr(value)) for name, value in content.items() if name not in apart}
+    return {(name, repr(value)) for name, value in written.content.items() if name not in apart}
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,6 +231,16 @@ def test_a_destination_that_is_not_there_leaves_the_schema_of_the_project(shop: 
     assert found["rows"]["newly_eligible"] == 1
 
 
+def test_a_secret_that_is_kept_elsewhere_is_no_edit(shop: Shop) -> None:
+    (shop.path / ".connector" / "key").write_text(shop.sandbox.api_key)
+    shop.configure(key='"${file:.connector/key}"')
+    commit(shop.path)
+
+    done = diff(shop)
+
+    assert (done.code, done.json["activations"], done.json["edited"]) == (0, [], [])
+
+
 def test_compared_is_where_this_branch_left_the_other(shop: Shop) -> None:
     git(shop.path, "checkout", "-q", "-b", "mine")
     git(shop.path, "checkout", "-q", "main")
