@@ -4,8 +4,9 @@ Only the rows that are asked for are read, whatever the size of the map; and bet
 nothing is open, so that others can write.
 """
 
+import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import field
 from typing import Any
@@ -41,11 +42,19 @@ class ContactMap:
         found: dict[str, list[str]] = defaultdict(list)
         with self.open() as reader:
             for start in range(0, len(contacts), CHUNK):
-                for contact, contact_id in self._rows(reader, contacts[start : start + CHUNK]):
+                chunk = contacts[start : start + CHUNK]
+                rows = self._rows(reader, chunk)
+                if hidden := _hidden(chunk, {contact for contact, _ in rows}):
+                    rows += self._rows(reader, hidden, all_of_them=True)
+                for contact, contact_id in dict.fromkeys(rows):
                     found[contact].append(contact_id)
         return dict(found)
 
-    def _rows(self, reader: Reader, contacts: Sequence[str]) -> list[tuple[str, str]]:
+    def _rows(
+        self, reader: Reader, contacts: Sequence[str], all_of_them: bool = False
+    ) -> list[tuple[str, str]]:
+        """Identifiers with their contactIds; of rows that are equal to the warehouse one, or
+        `all_of_them`."""
         self._columns = self._columns or lookup_columns(self.activation, self.lookup, reader)
         key, contact_id = self._columns
         # identifiers are texts by now, whatever they were in the model
@@ -54,12 +63,25 @@ class ContactMap:
         table = reader.derived(self.lookup, _path(self.activation), "contacts")
         query = (
             select(as_text, named)
-            .distinct()
             .select_from(text(table))
             .where(as_text.in_(contacts), named.is_not(None))
         )
+        query = query if all_of_them else query.distinct()
         rows = ((row[0], str(row[1]).strip()) for row in reader.fetch(query, "the lookup"))
         return [(contact, found) for contact, found in rows if found]
+
+
+def _hidden(contacts: Sequence[str], found: Collection[str]) -> list[str]:
+    """Those of `contacts` that were not found, and may stand behind one that was: by a collation
+    they are one, and DISTINCT leaves either."""
+    folded = {_folded(contact) for contact in found}
+    return [each for each in contacts if each not in found and _folded(each) in folded]
+
+
+def _folded(contact: str) -> str:
+    """Without capitals, accents and blanks around, which collations leave out."""
+    plain = unicodedata.normalize("NFKD", contact)
+    return "".join(c for c in plain if not unicodedata.combining(c)).casefold().strip()
 
 
 def lookup_columns(

@@ -172,3 +172,21 @@ def test_an_index_of_postgresql_serves_the_question(postgres):
         ).fetchall()
 
     assert "Index" in str(plan)
+
+
+def test_identifiers_that_the_warehouse_takes_for_equal_are_found_each(shop):
+    """By a collation, capitals are one; and DISTINCT leaves one of what is one."""
+    folds = shop.url.get_backend_name() in ("sqlite", "duckdb")
+    folding = "collate nocase" if folds else ""
+    shop.execute(
+        f"create table crm (email varchar(99) {folding}, contact_id varchar(40))",
+        f"insert into crm values ('A@x.se', '{ONE}'), ('a@x.se', '{ONE}'), ('B@x.se', '{TWO}')",
+    )
+
+    found = a_map(shop).find(["a@x.se", "A@x.se", "b@x.se"])
+
+    assert {name: found.get(name) for name in ("a@x.se", "A@x.se", "b@x.se")} == {
+        "a@x.se": [ONE],
+        "A@x.se": [ONE],
+        "b@x.se": None,
+    }
