@@ -59,24 +59,27 @@ def never() -> bool:
 
 
 class Line:
-    """Those who wait, in the order in which they came."""
+    """Those who wait, in the order in which they came; some of them before all others."""
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[asyncio.Future[None], Callable[[], object]]] = deque()
+        self._ahead = 0
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def join(self, stopping: Callable[[], object]) -> "asyncio.Future[None]":
-        """A place at the end; it is done when its turn has come."""
+    def join(self, stopping: Callable[[], object], ahead: bool = False) -> "asyncio.Future[None]":
+        """A place at the end, or `ahead` of the others; it is done when its turn has come."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((turn, stopping))
+        self._waiting.insert(self._ahead if ahead else len(self._waiting), (turn, stopping))
+        self._ahead += ahead
         return turn
 
     def let_one_through(self) -> bool:
         """Whoever waits longest; False when nobody waits."""
         while self._waiting:
             turn, _ = self._waiting.popleft()
+            self._ahead = max(self._ahead - 1, 0)
             if not turn.done():
                 turn.set_result(None)
                 return True
@@ -87,17 +90,18 @@ class Line:
         for turn, _ in self._waiting:
             if not turn.done():
                 turn.set_exception(error)
-        self._waiting.clear()
+        self._waiting, self._ahead = deque(), 0
 
     def let_stopping_through(self) -> int:
         """Everyone who is to stop; gives their number."""
-        before, self._waiting = self._waiting, deque()
-        let = 0
-        for turn, stopping in before:
+        before, ahead = self._waiting, self._ahead
+        self._waiting, self._ahead, let = deque(), 0, 0
+        for number, (turn, stopping) in enumerate(before):
             if turn.done():
                 continue
             if not stopping():
                 self._waiting.append((turn, stopping))
+                self._ahead += number < ahead
             else:
                 turn.set_result(None)
                 let += 1
@@ -175,11 +179,9 @@ class Loan(Protocol):
 
 
 class Pacer:
-    """Hands out slots at `rate` per second; halves on request and grows back by 5 % a second.
-
-    Where other processes use the same key, `rate` is what this one was lent of it. While it has
-    nothing, no slot is there.
-    """
+    """Hands out slots at `rate` per second; halves on request and grows back by 5 % a second. Where
+    other processes use the same key, `rate` is what this one was lent of it; while it has nothing,
+    no slot is there."""
 
     def __init__(self, rate: float, loan: Loan | None = None) -> None:
         self._full = self.rate = rate
@@ -210,10 +212,13 @@ class Pacer:
             self._full = self.rate = rate
 
     async def slot(
-        self, stopping: Callable[[], object] = never, queue: Queue | None = None
+        self,
+        stopping: Callable[[], object] = never,
+        queue: Queue | None = None,
+        first: bool = False,
     ) -> None:
         """Wait for the next slot, and for a place where those of the `queue` need one; or until
-        `stopping`, without a slot. Between queues it goes by their lanes."""
+        `stopping`, without a slot. Between queues it goes by their lanes; `first`: of its queue."""
         queue = queue or self._alone
         places = queue.places
         if stopping():
@@ -225,7 +230,7 @@ class Pacer:
             return
         if not queue.line:
             self._waiting.append(queue)
-        turn = queue.line.join(stopping)
+        turn = queue.line.join(stopping, first)
         self._alarm.set(self._rest(self.wait()) if places.free > 0 else SLICE)
 
         def give_back() -> None:
@@ -379,11 +384,9 @@ class Pacer:
 
 
 class Wire:
-    """The way to a destination: `width` requests under way at most, each in a slot of its own.
-
-    A request that is to be put on record before comes near first, so that few are on record which
-    are not under way: few of each lane, by its own pace.
-    """
+    """The way to a destination: `width` requests under way at most, each in a slot of its own. A
+    request that is to be put on record before comes near first, so that few are on record which
+    are not under way: few of each lane, by its own pace."""
 
     def __init__(self, width: int, pacer: Pacer) -> None:
         self.pacer = pacer
@@ -416,10 +419,11 @@ class Wire:
         self._away(self._queue)
 
     async def enter(self, stopping: Callable[[], object] = never, came_near: bool = False) -> None:
-        """Wait for a place and a slot, or until `stopping`. `leave` gives the place back."""
+        """Wait for a place and a slot, or until `stopping`. `leave` gives the place back. What is
+        on record comes before look-ups and the like, since it goes within seconds or not at all."""
         queue = self._queue
         try:
-            await self.pacer.slot(stopping, queue)
+            await self.pacer.slot(stopping, queue, came_near)
         finally:
             queue.measure()
             if came_near:

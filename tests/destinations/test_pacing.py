@@ -376,6 +376,29 @@ def test_whoever_is_cancelled_before_coming_near_keeps_nobody_away(when: str) ->
     asyncio.run(story())
 
 
+def test_what_is_on_record_waits_for_no_look_ups_that_came_before_it() -> None:
+    async def story() -> list[str]:
+        wire, went = Wire(100, Pacer(20)), list[str]()
+
+        async def enter(name: str, came_near: bool) -> None:
+            await wire.enter(came_near=came_near)
+            went.append(name)
+
+        looks = [asyncio.create_task(enter("look-up", False)) for _ in range(10)]
+        await asyncio.sleep(0)
+        for name in ("first", "second"):
+            await wire.come_near()
+            looks.append(asyncio.create_task(enter(name, True)))
+            await asyncio.sleep(0)
+        await asyncio.gather(*looks)
+        return went
+
+    went = asyncio.run(story())
+
+    assert len(went) == 12
+    assert went.index("first") < went.index("second") <= 4
+
+
 def test_in_a_pause_nobody_comes_near_and_after_it_all_do() -> None:
     async def story() -> None:
         crowd = Crowd(3, rate=1000)
