@@ -25,6 +25,7 @@ from connector.rules.errors import (
     ConfigurationError,
     ConnectorError,
     DestinationUnusable,
+    StaleMove,
 )
 from connector.sync.flow import leased
 from connector.sync.side_by_side import Stop, until_stopped
@@ -229,6 +230,7 @@ class Forgetting:
             restored = (lease.restored for lease in self._leases.values() if lease.restored)
             self.result.restored = next(restored, None)
             try:
+                await self._refuse_renamed()
                 if self.plan.interactions is not None:
                     more = self.plan.more_in(await anew())
                     await self.thread.call(self.ledger.refuse_sent, self.plan.rows, more)
@@ -240,6 +242,15 @@ class Forgetting:
             except ConnectorError as error:
                 self.result.error = error
         return self.result
+
+    async def _refuse_renamed(self) -> None:
+        """Raises StaleMove where a run has taken rows over under another name since they were
+        seen: under this one nothing is found any more."""
+        if name := await self.thread.call(self.ledger.renamed_among, self.plan.within):
+            raise StaleMove(
+                f'"{name}" got another name since it was looked for what there is of this contact,'
+                " so nothing was removed; run it again"
+            )
 
     async def _delete(self) -> None:
         theirs, result = self.plan.interactions or (), self.result

@@ -38,6 +38,7 @@ from connector.ledger.tables import (
     trials,
     turns,
     upsert,
+    watermarks,
 )
 from connector.ledger.transaction import Reader, repeated, transaction
 from connector.ledger.turns import digest_of
@@ -130,6 +131,12 @@ class HeldRows(Reader):
         query = select(d.activation, func.count()).select_from(changes.join(deliveries))
         about = query.where(_about(names, activations)).group_by(d.activation)
         return {name: int(number) for name, number in self._all(about)}
+
+    def renamed_among(self, activations: Collection[str]) -> str | None:
+        """One of `activations` that is not recorded under this name any more; None: all are."""
+        named = select(watermarks.c.activation).where(watermarks.c.activation.in_(activations))
+        there = {row[0] for row in self._all(named)}
+        return next((name for name in activations if name not in there), None)
 
     def being_sent_again(self, activations: Collection[str]) -> tuple[str, str] | None:
         """One of `activations` of which rows are recorded to be sent again, whoever they are about,

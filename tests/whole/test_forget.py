@@ -389,6 +389,23 @@ def test_interactions_of_a_row_under_an_earlier_name_are_found_by_its_identifier
     assert (done.code, done.json["deleted"], shop.stored) == (0, 1, {})
 
 
+def test_nothing_is_called_forgotten_where_a_run_took_the_rows_over_meanwhile(shop: Shop) -> None:
+    """While a person is asked, a service may run the activation under its new name."""
+    two_persons_wait(shop)
+    shop.configure(name="seen", more="renamed_from: visits")
+    deed = Forget(App(load(shop.config)), [ANNA], (), False, Person("vera"))
+    plan = asyncio.run(deed.plan())
+    shop.sync()
+
+    stale = asyncio.run(deed.do(plan, agreed=True))
+    again = asyncio.run(deed.do(asyncio.run(deed.plan()), agreed=True))
+
+    assert (stale.rows, stale.exit_code) == (0, 3)
+    assert "run it again" in str(stale.error)
+    assert (again.rows, again.error) == (len(plan.rows), None)
+    assert again.rows > 0
+
+
 def test_rows_in_doubt_are_told_and_given_up(shop: Shop) -> None:
     shop.sandbox.behaviour = behaving(faults=Faults(reset_after=1.0), read_back_delay=60)
     shop.add({"id": "v1"})
