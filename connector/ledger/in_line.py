@@ -1,6 +1,7 @@
 """Rows that wait for their turn, to be sent or to be replaced: how many, and until when."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from sqlalchemy import and_, case, func, or_, select
@@ -9,7 +10,7 @@ from connector.ledger.mirrored import IS_TO_BE_REPLACED, IS_TO_BE_SENT
 from connector.ledger.records import moment
 from connector.ledger.tables import OPEN, chunks, deliveries, turns
 from connector.ledger.turns import WAITS, Turns, wall
-from connector.rules.delivery import State
+from connector.rules.delivery import TO_BE_SENT, State
 from connector.rules.turns import Cap, Waiting
 
 d, t = deliveries.c, turns.c
@@ -37,6 +38,15 @@ class InLine(Turns):
                 found[name, word] = Waiting(int(number), at, int(replaced))
         nobody = Waiting(0, None)
         return {name: found.get((recorded[name], cap.word), nobody) for name, cap in caps.items()}
+
+    def unsent_about(self, activation: str, whom: Collection[str]) -> dict[str, list[int]]:
+        """By `whom` (hashes) they are about, the rows of a mirror that are not sent yet."""
+        found = defaultdict[str, list[int]](list)
+        ours = (d.activation == self._name(activation), d.state.in_(TO_BE_SENT), OPEN)
+        for part in chunks(whom):
+            for row in self._all(select(d.about, d.id).where(*ours, d.about.in_(part))):
+                found[row.about].append(row.id)
+        return found
 
     def next_turn(self, activation: str, cap: Cap, later: bool = False) -> int | None:
         """Milliseconds until the first row that waits may go; `later`: the first that may not yet.

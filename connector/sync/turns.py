@@ -17,6 +17,7 @@ from connector.ledger.turns import digest_of, wall
 from connector.rules import clocks
 from connector.rules.activation import Activation
 from connector.rules.delivery import Found, State
+from connector.rules.interaction import about_of
 from connector.rules.turns import Cap, Line, Turn, cap_of
 
 P = ParamSpec("P")
@@ -141,18 +142,23 @@ class Replacing:
     async def late(self, rows: Sequence[Marked]) -> list[Late]:
         """Those of `rows`, in the order of their ids, whose contact has no turn left."""
         by_contact, by_id = defaultdict[str, list[int]](list), {r.delivery_id: r for r in rows}
+        whose = dict[str, str]()
         for row in rows:
             found = await self._whose(row.contact) if row.contact is not None else None
             if isinstance(found, Found) and row.delivery_id not in self._granted:
-                by_contact[digest_of(self._key, found.contact_id)].append(row.delivery_id)
+                who = digest_of(self._key, found.contact_id)
+                by_contact[who].append(row.delivery_id)
+                whose[about_of(self._key, row.contact or "")] = who
         if not by_contact:
             return []
         wanted = {who: (mine[0], mine[-1]) for who, mine in by_contact.items()}
         ledger = self._flow.ledger
         lines = await self._flow.call(ledger.lines, self._flow.name, self._cap, wanted, {})
+        before = await self._before(whose)
         now, late = wall(), list[Late]()
         for who, mine in by_contact.items():
             line = lines.get(who) or Line()
+            line.ahead = {**before[who], **line.ahead}
             line.taken += [now] * self._granted_to[who]
             for row_id, at in line.turns(self._cap, mine, now):
                 if at > now:
@@ -161,6 +167,15 @@ class Replacing:
                     self._granted.add(row_id)
                     self._granted_to[who] += 1
         return late
+
+    async def _before(self, whose: Mapping[str, str]) -> Mapping[str, Mapping[int, int]]:
+        """By contact, the rows that go before those which are replaced, being recorded before: at
+        once, where they are in no line. `whose`: contacts by whom rows are about."""
+        ledger, found = self._flow.ledger, defaultdict[str, dict[int, int]](dict)
+        rows = await self._flow.call(ledger.unsent_about, self._flow.name, list(whose))
+        for about, ids in rows.items():
+            found[whose[about]] |= {row: 0 for row in ids if row not in self._granted}
+        return found
 
 
 def turns_of(flow: Asking, run: Run, waits: Waits) -> TakingTurns | None:

@@ -180,6 +180,30 @@ def test_of_several_rows_of_a_contact_as_many_are_replaced_as_there_are_turns(
     assert ratings(shop) == {"r0": 5, "r1": 5}
 
 
+def test_no_row_is_replaced_while_an_older_one_takes_the_turn(shop: Shop, clock: Clock) -> None:
+    """One that is back goes first: the other would be missing for a day."""
+    a_mirror(shop, ONE)
+    back = "insert into visits select * replace ('back' as id) from visits where id = 'other'"
+    shop.add({"id": "back", "rating": 1})
+    clock(START)
+    shop.sync()
+    shop.add({"id": "other", "rating": 1})
+    clock(START + DAY + HOUR)
+    shop.sync()
+    shop.execute("delete from visits where id = 'back'")
+    clock(START + 3 * DAY)
+    assert shop.sync().run["removed"] == 1
+    shop.execute(back)
+    shop.execute("update visits set rating = 5")
+
+    first = shop.sync().run
+    assert (first["delivered"], first["replaced"], first["for_turn"]) == (1, 0, 1)
+    assert ratings(shop) == {"back": 5, "other": 1}
+    clock(START + 4 * DAY + HOUR)
+    assert shop.sync().run["replaced"] == 1
+    assert ratings(shop) == {"back": 5, "other": 5}
+
+
 def test_a_preview_shows_the_requests_of_what_has_a_turn(shop: Shop, clock: Clock) -> None:
     a_mirror(shop, ONE)
     shop.add({"id": "a", "rating": 1})
