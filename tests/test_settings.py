@@ -3,12 +3,14 @@
 from datetime import timedelta
 from pathlib import Path
 
+import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from connector.destinations.engage.grammar import EngageSettings
-from connector.project.settings import Settings, load
+from connector.project.settings import Settings, json_schema, load
 from connector.rules.errors import ConfigurationError
 
 GOOD = """\
@@ -435,3 +437,30 @@ def test_an_activation_with_a_mistake_is_there_for_whoever_names_it(tmp_path: Pa
     (told,) = mistakes(tmp_path, text.replace("alerts:", f"{more}alerts:"))
 
     assert "start: expected all, now, or a time" in told
+
+
+ONE_OR_SEVERAL = {
+    "include": ("include: {}\n", "more/*.yaml"),
+    "session": ("", "set role reader"),
+    "alerts": ("alerts: {{webhook: 'https://hooks.example/x', activations: {}}}\n", "reviews"),
+    "hooks": ("serve: {{hooks: {{dbt: {{secret: s3cret, activations: {}}}}}}}\n", "reviews"),
+}
+
+
+@pytest.mark.parametrize("form", ['"{}"', '["{}"]'])
+@pytest.mark.parametrize("key", ONE_OR_SEVERAL)
+def test_editors_take_one_name_alone_where_the_grammar_does(
+    tmp_path: Path, key: str, form: str
+) -> None:
+    line, name = ONE_OR_SEVERAL[key]
+    value = form.format(name)
+    text = GOOD + line.format(value)
+    if key == "session":
+        text = GOOD.replace("warehouse: {", f"warehouse: {{session: {value}, ")
+    (tmp_path / "more").mkdir()
+    more = GOOD.partition("activations:")[2].replace("reviews:", "others:", 1)
+    (tmp_path / "more" / "others.yaml").write_text(f"activations:{more}")
+
+    assert read(tmp_path, text)
+    content = YAML(typ="safe", pure=True).load(text)
+    assert list(jsonschema.Draft202012Validator(json_schema()).iter_errors(content)) == []

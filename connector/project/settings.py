@@ -33,7 +33,7 @@ from connector.rules.alerting import Alerts
 from connector.rules.dbt.grammar import DbtConnection, DbtSettings
 from connector.rules.errors import ConfigurationError, Mark, Problem, did_you_mean
 from connector.rules.errors import Path as KeyPath
-from connector.rules.grammar import Closed, Duration, Name, Zone, parse_names, plain_number
+from connector.rules.grammar import Closed, Duration, Name, Names, Zone, plain_number
 from connector.rules.keeping import SHORTEST, too_short
 from connector.rules.mistakes import mistakes
 from connector.rules.place import Place
@@ -56,11 +56,6 @@ def _named(names: Mapping[str, Any]) -> Any:
     return names
 
 
-def _listed(value: Any) -> Any:
-    """One statement as a list of one."""
-    return [value] if isinstance(value, str) else value
-
-
 class WarehouseSettings(Closed):
     """Where the models are read."""
 
@@ -71,7 +66,7 @@ class WarehouseSettings(Closed):
     connect_args: dict[str, Any] = Field(default_factory=dict, repr=False)
     """What the driver is given beside the URL, such as private_key_file; secrets as ${NAME}. What
     ends in _file or _path is relative to this file."""
-    session: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = Field(default=(), repr=False)
+    session: Names = Field(default=(), repr=False)
     """SQL that is run on each connection before anything is read, such as USE ROLE."""
     timezone: Zone | None = None
     """What times without a zone mean; may be given per column instead."""
@@ -166,7 +161,7 @@ class Project(Closed):
     activations: dict[Name, Annotated[Activation, ByKind("activation")]] = Field(
         default_factory=dict
     )
-    include: Annotated[tuple[Name, ...], BeforeValidator(parse_names)] = ()
+    include: Names = ()
     """More files, such as activations/*.yaml, relative to this one; each has activations alone."""
     defaults: dict[Name, Any] = Field(default_factory=dict)
     """Any keys of an activation: what one of them leaves out is filled in from here."""

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from connector.rules.grammar import Closed, Duration, Name, Zone, parse_names, plain_number
+from connector.rules.grammar import Closed, Duration, Names, Zone, plain_number
 from connector.rules.network import Network
 
 Severity = Literal["warning", "error"]
@@ -70,7 +70,7 @@ class Alert(Network):
     """A Slack-compatible incoming webhook: gets {"text": …}."""
     apprise: SecretStr | None = None
     """Any address that apprise knows, such as mailto://…; needs the extra of that name."""
-    activations: Annotated[tuple[Name, ...], BeforeValidator(parse_names)] = ()
+    activations: Names = ()
     """Of which it is told: names, patterns, tag:NAME, owner:NAME. Left out: of all, and of the
     project itself."""
     severity: Severity = "warning"

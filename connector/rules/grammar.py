@@ -256,18 +256,22 @@ StartAt = Annotated[
     WithJsonSchema({"type": "string", "examples": ["all", "now", "2026-01-01T00:00:00Z"]}),
 ]
 Name = Annotated[str, Field(min_length=1)]
+ONE_OR_MANY = WithJsonSchema(
+    {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+)
+Names = Annotated[tuple[Name, ...], BeforeValidator(parse_names), ONE_OR_MANY]
 Tags = Annotated[
     tuple[Name, ...],
     BeforeValidator(parse_names),
     AfterValidator(_are_tags),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+    ONE_OR_MANY,
 ]
 Columns = Annotated[
     tuple[Name, ...],
     BeforeValidator(parse_names),
     Field(min_length=1),
     AfterValidator(_once_each),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+    ONE_OR_MANY,
 ]
 
 

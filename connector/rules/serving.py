@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
 from connector.rules.approval import plain_name
-from connector.rules.grammar import Closed, Duration, Name, parse_names, plain_number
+from connector.rules.grammar import Closed, Duration, Name, Names, plain_number
 
 Role = Literal["viewer", "operator", "approver"]
 
@@ -36,7 +36,7 @@ class DbtHook(Closed):
     secret: SecretStr
     """The secret token that dbt shows when the webhook is made; each of its requests is signed
     with it."""
-    activations: Annotated[tuple[Name, ...], BeforeValidator(parse_names), Field(min_length=1)]
+    activations: Annotated[Names, Field(min_length=1)]
     """What is run then: names, patterns, tag:NAME, owner:NAME."""
     jobs: tuple[int, ...] = ()
     """The ids of the jobs that count; left out: any job that the webhook tells of."""
