@@ -104,6 +104,8 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
         ("start: all", "start: all\n    limits: {rows: 1_000}", "11:14: YAML 1.2 reads this as"),
         ("start: all", "start: all\n    limits: {rows: '1_0'}", "rows: expected a number, written"),
         ("start: all", "start: all\n    limits: {rows: 010}", "begins with 0 is read in two ways"),
+        ("start: all", "start: all\n    priority: -010", "begins with 0 is read in two ways"),
+        ("start: all", "start: all\n    priority: -0b10", "reads this as a text"),
         (
             "start: all",
             "start: all\n    payload: {p: {value: 19.9900000000000000001}}",

@@ -190,17 +190,18 @@ class _Reader:
 
 def _plain(kind: str, text: str) -> Any:
     """A scalar by its YAML 1.2 kind; times stay text, since the grammar reads them itself."""
+    digits = text.lstrip("+-")
     match kind:
         case "null":
             return None
         case "bool":
             return text.lower() == "true"
-        case "int" | "float" if "_" in text or text[:2].lower() == "0b":
+        case "int" | "float" if "_" in text or digits[:2].lower() == "0b":
             raise ValueError(
                 "YAML 1.2 reads this as a text, other versions as a number; write the digits"
                 " alone, or put it in quotes"
             )
-        case "int" if len(text) > 1 and text.lstrip("+-").startswith("0") and text.isdigit():
+        case "int" if len(digits) > 1 and digits.startswith("0") and digits.isdigit():
             raise ValueError(
                 "a number that begins with 0 is read in two ways; write it without, or put it in"
                 " quotes"
