@@ -103,7 +103,14 @@ class Replacing:
         await asyncio.to_thread(self.book.end, self.leases, self.replacement, Step.CANCELLED)
 
     async def live(self) -> Definition | None:
-        return await self.means.store.definition(self.replacement.schema_id)
+        """The schema as it is there; None where no list has it either: a 404 may come from whoever
+        is in between. Raises DestinationUnusable."""
+        schema_id, store = self.replacement.schema_id, self.means.store
+        found = await store.definition(schema_id)
+        if found is None and schema_id in await store.schema_ids():
+            said = f'the schema "{schema_id}" is listed, and not shown by its id; {AGAIN}'
+            raise DestinationUnusable(said)
+        return found
 
     def refuse_stopped(self) -> None:
         """Raises what stopped it."""

@@ -222,6 +222,8 @@ class Leftovers:
             match await there.delete_schema(target):
                 case Refused(reason) | NotApplied(reason) | Unknown(reason):
                     return Stuck(f"the schema {target} of a probe is not deleted: {reason}")
+        elif target in await there.schema_ids():
+            raise DestinationUnusable(f"the schema {target} is listed, and not shown by its id")
         within = [
             each.number
             for each in await self.book.left()

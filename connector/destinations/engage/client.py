@@ -306,9 +306,18 @@ class Engage(Schemas, Contacts):
 
     async def shelves(self, target: str, activation: EngageActivation | None) -> "ByContact | None":
         """The lists of contacts, as far as the schema is there."""
-        schema = await self.schema(target)
+        schema = await self._schema_unless_gone(target)
         carriers = key_carriers(activation) if activation else ()
         return None if schema is None else ByContact(self, schema, carriers)
+
+    async def _schema_unless_gone(self, schema_id: str) -> InteractionSchema | None:
+        """The live schema; None where no list has it either, so that its interactions are gone,
+        too: a 404 may come from whoever is in between. Raises DestinationUnusable."""
+        schema = await self.schema(schema_id)
+        if schema is None and schema_id in await self.schema_ids():
+            said = f"the schema {schema_id} is listed, and not shown by its id"
+            raise DestinationUnusable(said)
+        return schema
 
     def probe(self, subject: Subject) -> Probe:
         """All questions that there are to an Engage; loaded where they are asked."""
@@ -322,7 +331,7 @@ class Engage(Schemas, Contacts):
     async def of_person(self, person: str, target: str) -> set[str]:
         """All interactions of the contact and schema; none where the schema is gone, since they
         went with it."""
-        if await self.schema(target) is None:
+        if await self._schema_unless_gone(target) is None:
             return set()
         shown = await self.read_back(person, target)
         if shown.gap:

@@ -5,11 +5,7 @@ from urllib.parse import quote
 from connector.destinations.answers import Response
 from connector.destinations.api import Api
 from connector.destinations.bodies import json_body
-from connector.destinations.engage.errors import (
-    ABOUT_THE_REQUEST,
-    ABOUT_THIS_INTERACTION,
-    has_error_code,
-)
+from connector.destinations.engage.errors import ABOUT_THE_REQUEST, ABOUT_THIS_INTERACTION
 from connector.destinations.engage.pages import by_name
 from connector.destinations.hooks import LastLook, nothing_to_see
 from connector.destinations.http import LONGEST_WORDS, json_of, parsed, printable
@@ -52,7 +48,6 @@ class Schemas(Api):
         """
         response = self.useful(await self.get(f"/interactionschemas/{quote(schema_id, safe='')}"))
         if response.status_code in (400, 404, 410, 422):
-            await self._prove_that_it_is_not_there(schema_id, response)
             return None
         content = json_of(response)
         content = by_name(content) if isinstance(content, dict) else {}
@@ -69,16 +64,6 @@ class Schemas(Api):
             name if isinstance(name, str) else "",
             rules,
         )
-
-    async def _prove_that_it_is_not_there(self, schema_id: str, response: Response) -> None:
-        """Who is in between, and knows no schemas, says the same of all of them. Raises
-        DestinationUnusable for one that is listed."""
-        if not has_error_code(response) and schema_id in await self.schema_ids():
-            raise DestinationUnusable(
-                f"the schema {schema_id} is listed, and not shown by its id:"
-                f" {self.words(response)}",
-                response.status_code,
-            )
 
     async def schema_ids(self) -> list[str]:
         """The ids of all live schemas. Raises DestinationUnusable."""
