@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
@@ -37,6 +37,8 @@ READ = re.compile(r' (?:aria-label|data-confirm|data-ended|data-label|title)="[^
 """What of a tag is shown, or read out."""
 ZONE: ContextVar[tzinfo] = ContextVar("zone", default=UTC)
 """The project's, in which times are written while a page is made."""
+CONFIGURED: ContextVar[Collection[str]] = ContextVar("configured", default=())
+"""The names of the project's activations, which alone have pages of their own."""
 UNITS = ((86400, "days"), (3600, "h"), (60, "min"), (1, "s"))
 TONES = {
     "succeeded": "good",
@@ -190,6 +192,14 @@ def with_code(text: str) -> Markup:
     )
 
 
+def with_way(activation: str) -> Markup:
+    """The name of an activation, and the way to its page, if it has one: what was recorded of one
+    that is taken out, or under its earlier name, is told all the same."""
+    if activation not in CONFIGURED.get():
+        return escape(activation)
+    return Markup('<a href="/activations/{}">{}</a>').format(quote(activation), activation)
+
+
 def moment(text: str | None, to: str = "minutes") -> str:
     """A time in the project's zone, with the name that the zone has then."""
     if not text:
@@ -274,6 +284,8 @@ ENVIRONMENT.filters.update(
     capitalize_first=lambda text: f"{text[:1].upper()}{text[1:]}",
     heading=lambda name: f"#{words(name).capitalize()}",
     with_code=with_code,
+    with_way=with_way,
+    has_page=lambda activation: activation in CONFIGURED.get(),
     without_command=without_command,
     words=words,
     took=_took,

@@ -84,7 +84,6 @@ def receipt(request: Request) -> Response:
         compared=list(_compared(found)),
         found=[(name, found[name]) for name in (*FOUND, "not_proven", "unverifiable")],
         seal=SEALS[found["seal"]],
-        configured=found["activation"] in app.settings.project.activations,
     )
 
 

@@ -67,7 +67,7 @@ from connector.serve.web.openapi import (
     Text,
 )
 from connector.serve.web.openapi import document as openapi
-from connector.serve.web.page import ZONE, problem, shortened
+from connector.serve.web.page import CONFIGURED, ZONE, problem, shortened
 from connector.serve.web.persons import PEER, Persons
 from connector.serve.web.pressed import Pressed
 
@@ -358,7 +358,9 @@ def paged(
     it is said otherwise. `known`: what an address may ask; None: whatever it does."""
 
     async def handler(request: Request) -> Response:
-        ZONE.set(Service.of(request).app.settings.project.warehouse.timezone or UTC)
+        project = Service.of(request).app.settings.project
+        ZONE.set(project.warehouse.timezone or UTC)
+        CONFIGURED.set(project.activations)
         try:
             if known is not None:
                 machines.refuse_unknown(request, known)
