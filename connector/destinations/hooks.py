@@ -22,6 +22,14 @@ class SlotOver(CalledOff):
     another one."""
 
 
+class TooEarly(CalledOff):
+    """With the request a second would have more than the rate allows: it may go in `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("others were written late")
+        self.seconds = seconds
+
+
 def nothing_to_see() -> None:
     """The last look at a request that may go out at any time."""
 

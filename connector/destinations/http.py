@@ -39,6 +39,7 @@ from connector.destinations.hooks import (
     Observer,
     SlotOver,
     Stopping,
+    TooEarly,
     nothing_to_see,
     uncounted,
     unobserved,
@@ -260,13 +261,13 @@ class Http:
         more: Headers = (),
     ) -> Response:
         began, ended, answer = clocks.now(), None, "none"
-        look = SlotLook(self.wire.pacer.loan, last_look)
+        look = SlotLook(self.wire.pacer, last_look)
         typed = (("Content-Type", body.type),) if body and body.type else ()
         headers = (*self.credentials.headers.items(), *self._headers.items(), *typed, *more)
         self.in_flight(1)
         try:
             request = Request(method, path, headers, body.content if body else b"")
-            response = await self._connections.exchange(request, look)
+            response = await self._in_time(request, look)
             ended = clocks.now()
             self.clock.saw(response.headers, began, ended)
             answer = str(response.status_code)
@@ -278,6 +279,14 @@ class Http:
             self.in_flight(-1)
             ended = ended or clocks.now()
             self.observe(method, answer, ended.monotonic - began.monotonic)
+
+    async def _in_time(self, request: Request, look: LastLook) -> Response:
+        """Make `request` in its slot; where others have left theirs late, so much later."""
+        while True:
+            try:
+                return await self._connections.exchange(request, look)
+            except TooEarly as early:
+                await asyncio.sleep(early.seconds)
 
     def words(self, response: Response) -> str:
         """What the destination says in an error, less addresses, long numbers, GUIDs and

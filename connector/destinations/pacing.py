@@ -16,6 +16,7 @@ from typing import Protocol
 
 from connector.rules.errors import ConnectorError
 from connector.rules.lanes import Lane, Rota
+from connector.rules.sent_lately import SentLately
 from connector.rules.shares import Share, grown, halved
 
 CATCH_UP = 0.0045
@@ -184,7 +185,7 @@ class Pacer:
     no slot is there."""
 
     def __init__(self, rate: float, loan: Loan | None = None) -> None:
-        self._full = self.rate = rate
+        self._full, self.rate, self.sent_lately = rate, rate, SentLately()
         self.loan, self._share = loan, None if loan is None else loan.share
         self._loop: asyncio.AbstractEventLoop | None = None
         self._believed = 0.0

@@ -1,7 +1,10 @@
-"""The last look at a request that has its slot: what this process was lent may be over by then."""
+"""The last look at a request that has its slot: what this process was lent may be over by then, and
+others may have been written late."""
 
-from connector.destinations.hooks import LastLook, SlotOver
-from connector.destinations.pacing import Loan
+from time import monotonic
+
+from connector.destinations.hooks import LastLook, SlotOver, TooEarly
+from connector.destinations.pacing import Pacer
 
 NOT_LENT = "what this process was lent of the key's rate is over"
 
@@ -9,18 +12,23 @@ NOT_LENT = "what this process was lent of the key's rate is over"
 class SlotLook:
     """The last look at a request that has its slot."""
 
-    def __init__(self, loan: Loan | None, last_look: LastLook) -> None:
-        self._loan, self._last_look = loan, last_look
+    def __init__(self, pacer: Pacer, last_look: LastLook) -> None:
+        self._pacer, self._last_look = pacer, last_look
+        self._loan = loan = pacer.loan
         self._open = loan is not None
         if loan is not None:
             loan.unused += 1
 
     def __call__(self) -> str | None:
-        """As every last look; before each piece that is written. Raises SlotOver."""
+        """As every last look; before each piece that is written. Raises SlotOver, and TooEarly."""
         if why_not := self._last_look():
             return why_not
         if self._loan is not None and not self._loan.holds():
             raise SlotOver(NOT_LENT)
+        now = monotonic()
+        if (wait := self._pacer.sent_lately.wait(self._pacer.rate, now)) > 0:
+            raise TooEarly(wait)
+        self._pacer.sent_lately.add(now)
         self.close()
         return None
 

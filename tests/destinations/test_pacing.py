@@ -5,13 +5,17 @@ import random
 import selectors
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from connector.destinations.bodies import Body
 from connector.destinations.pacing import Pacer, Wire
 from connector.rules import clocks
 from connector.rules.errors import ConnectorError
 from connector.rules.shares import BEAT, Part, Share, next_share
+from tests.destinations.engages import a_client
 
 
 def slots(rate: float, number: int, waiters: int = 8, setup: object = None) -> list[float]:
@@ -55,6 +59,61 @@ def test_in_no_second_is_one_more_than_the_rate(rate: int, monkeypatch: pytest.M
 
     assert max(sum(t <= u <= t + 1 for u in times) for t in times) <= rate
     assert 3 * rate / (times[-1] - times[0]) > 0.97 * rate
+
+
+class Arrivals(ThreadingHTTPServer):
+    """Takes every POST, and notes when it came."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Taking)
+        self.times = list[float]()
+
+
+class Taking(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Arrivals
+
+    def do_POST(self) -> None:
+        self.server.times.append(time.monotonic())
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.mark.parametrize("rate", [5, 60])
+def test_requests_that_leave_late_make_no_second_with_too_many(rate: int) -> None:
+    late = iter([0.0, 0.0, 0.1])
+
+    def busy() -> None:  # as a machine that has other things to do, directly before the first byte
+        time.sleep(next(late))
+
+    async def send(url: str) -> None:
+        engage = a_client(url, rate=rate, concurrency=4)
+        try:
+            await engage.once("POST", "/interactions", Body(b"{}", "application/json"), busy)
+            todo = [
+                engage.once("POST", "/interactions", Body(b"{}", "application/json"))
+                for _ in range(2 * rate)
+            ]
+            await asyncio.gather(*todo)
+        finally:
+            await engage.aclose()
+
+    server = Arrivals()
+    with ThreadPoolExecutor(1) as beside:
+        beside.submit(server.serve_forever, 0.01)
+        asyncio.run(send(f"http://127.0.0.1:{server.server_port}"))
+        server.shutdown()
+    server.server_close()
+
+    times = server.times
+    assert len(times) == 2 * rate + 1
+    assert max(sum(t <= u < t + 1 for u in times) for t in times) <= 1.02 * rate
 
 
 class LateSelector(selectors.SelectSelector):
