@@ -1,7 +1,5 @@
 """Under which name the ledger has an activation that is called otherwise now."""
 
-from collections.abc import Mapping
-
 from sqlalchemy import Connection
 
 from connector.ledger.ownership import home_row
@@ -11,9 +9,6 @@ from connector.ledger.transaction import Reader, transaction
 class Renamed(Reader):
     """A reading side that knows earlier names: an activation is found under the one that it had,
     until a run has taken its rows over."""
-
-    _earlier: Mapping[str, str]
-    """Names under which activations may still be recorded, by the names that they have now."""
 
     def _name(self, activation: str) -> str:
         if activation not in self._earlier:

@@ -85,6 +85,8 @@ class RunList(Histories):
         row = self._first(RUNS.where(runs.c.run_id == run_id))
         if row is None:
             return None
+        if row.status != RUNNING and not self._earlier:  # nothing else is to be asked
+            return _document(row, {}, row.activation)
         with reading_together(self._engine) as c:
             return run_documents(c, [row], self._called)[0]
 

@@ -3,9 +3,10 @@ and the address that it goes to."""
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import wraps
+from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import unquote
 
@@ -117,6 +118,8 @@ class Reader:
     database cannot be read."""
 
     _engine: Engine
+    _earlier: Mapping[str, str] = MappingProxyType({})
+    """Names under which activations may still be recorded, by the names that they have now."""
 
     def _name(self, activation: str) -> str:
         """The name under which the activation is recorded."""

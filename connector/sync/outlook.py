@@ -35,9 +35,11 @@ FROM_BACKUP = (
     " back before they are sent"
 )
 READ_AGAIN = "it is read again at each run; `connector preview` compares what its model has now"
-ALL_REJECTED = "certain that none of the rows that there are can be sent as it is"
+ALL_REJECTED = "certain that no contact can have the identifiers of the rows that there are"
+ALL_LATE = "certain that none of the rows that there are can be sent as it is"
+"""The same where some of them may have become too late."""
 TOO_EARLY = "too early for the rows that there are: each waits for its turn"
-BY_ROWS = (None, ALL_REJECTED, TOO_EARLY)
+BY_ROWS = (None, ALL_REJECTED, ALL_LATE, TOO_EARLY)
 """Why a run sends nothing, where that is known from the rows of the model alone."""
 NOTHING_NEW_IS_READ = "while it is held nothing new is read"
 LEFT = "left to the run after the one that is approved, which does just what was shown"
@@ -208,7 +210,9 @@ def what_next_run_would_do(activation: Activation, stands: Stands, ahead: Ahead)
     if stands.closed and figures.due:
         return Outlook(Would.NOTHING, stands.closed, notes=notes)
     if (rejected or ahead.again) and figures.due <= in_its_course:
-        return Outlook(Would.NOTHING, ALL_REJECTED, notes=notes, left=left)
+        ever_late = type(activation).too_late is not Activation.too_late
+        why = ALL_LATE if ever_late else ALL_REJECTED
+        return Outlook(Would.NOTHING, why, notes=notes, left=left)
     sends = max(0, figures.due - stands.resting.all)  # the limits count those that rest
     if not sends:
         early = stands.rests or (TOO_EARLY if stands.in_line else None)
